@@ -1,0 +1,83 @@
+/* What runs a job: a handler per kind, on the runner's loop, never blocking.
+ *
+ * The runner calls begin(self, run) when the job's turn has come. The handler ends the run exactly
+ * once, from any later callback or from begin itself: ls_run_ok, ls_run_fail, ls_run_again or
+ * ls_run_drop. After that call the run is gone. When the claim is lost or the process must go, the
+ * runner calls cancel(self, run): the handler stops whatever it does for the run and forgets it;
+ * the run is gone when cancel returns and must not be ended. A handler that holds something for a
+ * run keeps it in *ls_run_state(run).
+ *
+ * Before each write to the outside world a handler asks ls_run_may_write: false when the runner has
+ * had no word from Redis for too long, or lost its claim; then it ends the run with LS_E_CANCELLED,
+ * which costs the job nothing. */
+#ifndef LS_RUNNER_HANDLER_H
+#define LS_RUNNER_HANDLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/base/err.h"
+#include "common/base/span.h"
+
+struct ls_run;
+struct ls_http;
+struct ls_redis;
+struct ls_config;
+struct ls_engine;
+
+struct ls_handler {
+    const char *kind;
+    void (*begin)(void *self, struct ls_run *run);
+    void (*cancel)(void *self,
+                   struct ls_run *run); /* NULL: begin always ends the run before it returns */
+    void *self;
+};
+
+/* What a handler may use; borrowed, alive as long as the runner. */
+struct ls_runner_tools {
+    uv_loop_t *loop;
+    struct ls_http *http;
+    struct ls_redis
+        *redis; /* the runner's own connection: for pushes of its handlers; may be down */
+    const struct ls_config *config; /* NULL when there is none (bench, tests) */
+    struct ls_engine
+        *engine; /* NULL when no store is compiled in or configured; made by worker/handlers */
+};
+
+/* The job, borrowed until the run ends: a handler that needs more copies. */
+struct ls_span ls_run_kind(const struct ls_run *run);
+struct ls_span ls_run_account(const struct ls_run *run);
+struct ls_span ls_run_key(const struct ls_run *run);
+struct ls_span ls_run_id(const struct ls_run *run);
+struct ls_span
+ls_run_data(const struct ls_run *run); /* JSON text; {0} when the envelope has none */
+const char *ls_run_queue(const struct ls_run *run);
+int ls_run_attempt(const struct ls_run *run); /* from 1 */
+/* Grows with each claim; changes when the runner's connection was replaced under the run. Ask for
+ * it when it is used. */
+int64_t ls_run_fence(const struct ls_run *run);
+const char *ls_run_worker(const struct ls_run *run); /* the identity that holds the claim now */
+int64_t
+ls_run_deadline_ms(const struct ls_run *run); /* uv_now() clock; the run is cancelled then */
+const struct ls_runner_tools *ls_run_tools(const struct ls_run *run);
+/* The handler's own pointer for this run. */
+void **ls_run_state(struct ls_run *run);
+/* May it write to the outside world now? */
+bool ls_run_may_write(const struct ls_run *run);
+
+/* End: done, nothing stays. */
+void ls_run_ok(struct ls_run *run);
+/* End: failed; the code decides between retry, parking and dead (common/job/class.h).
+ * LS_E_CANCELLED and LS_E_FENCED: given back, no attempt counted. */
+void ls_run_fail(struct ls_run *run, const struct ls_err *err);
+/* End: back into the queue after delay_ms (0 = at the tail now) with this data (NULL: as it is);
+ * counts no attempt. */
+void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t length);
+/* Goes on: should this process die, the job starts again with this data (JSON text). */
+void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length);
+/* Add to a counter of the queue: stats and stats:ring. name is a literal of at most 31 bytes. */
+void ls_run_count(struct ls_run *run, const char *name, int64_t delta);
+
+#endif

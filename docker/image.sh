@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Build the image, then prove on it what is promised: two containers on one Redis, 20,000 http jobs, one container killed and
+# restarted mid-run, none lost. With a Docker daemon: docker. Without: buildah (chroot isolation) builds and runs; docker/README.md
+# tells how and why. Nothing is pushed; everything lies under .dev/image and is removed by ./dev clean.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+work=$PWD/.dev/image
+jobs=20000
+mkdir -p "$work"
+pids=()
+scratch=$(mktemp -d /tmp/lockstep-image.XXXXXX)
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
+finish() {
+  local pid
+  for name in a b; do container_remove "$name" >/dev/null 2>&1 || true; done
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  rm -rf "$scratch"
+}
+
+# ---- the two engines: build_image, container_start NAME CONFIG, container_kill NAME, container_stop NAME, container_remove NAME ----
+
+if docker info >/dev/null 2>&1; then
+  build_image() { docker build -t lockstep -f docker/Dockerfile .; }
+  container_start() { docker run -d --name "lockstep-image-$1" --network host -v "$2:/etc/lockstep/lockstep.yaml:ro" lockstep >/dev/null; }
+  container_kill() { docker kill -s KILL "lockstep-image-$1" >/dev/null; docker rm -f "lockstep-image-$1" >/dev/null; }
+  container_stop() { docker stop -t 40 "lockstep-image-$1" >/dev/null; [ "$(docker inspect -f '{{.State.ExitCode}}' "lockstep-image-$1")" = 0 ]; }
+  container_health() { docker exec "lockstep-image-$1" bash -c "$health"; }
+  container_remove() { docker rm -f "lockstep-image-$1"; }
+else
+  [ "$(id -u)" -eq 0 ] || die "cannot build the image without a Docker daemon as an ordinary user" "run: sudo ./dev image"
+  storage=(--root "$work/storage" --runroot "$work/run" --storage-driver vfs)
+  image() { buildah "${storage[@]}" "$@"; }
+
+  # Debian's base from the machine's own package sources. The mirror's name stays inside this local image.
+  build_base() {
+    local mirror
+    image images -q docker.io/library/debian:trixie-slim 2>/dev/null | grep -q . && return 0
+    # shellcheck disable=SC2016
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' | awk '$1 !~ /security/ && $2 == "main" { print $1; exit }')
+    [ -n "$mirror" ] || die "cannot find a package source to build the base image from" "run: apt-get update"
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates --dpkgopt='path-exclude=/usr/share/man/*' \
+      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$work/base.tar" "deb $mirror trixie main"
+    printf 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n' >"$work/Basefile"
+    image bud --isolation chroot -t docker.io/library/debian:trixie-slim -f "$work/Basefile" "$work"
+    rm -f "$work/base.tar"
+  }
+  build_image() { build_base; image bud --isolation chroot --network host --pull-never --layers -t lockstep -f docker/Dockerfile .; }
+
+  # A container: the image's own root file system, its own mount, pid and ipc namespaces, the pool as pid 1 and not root.
+  container_start() {
+    local name=$1 config=$2 root
+    image rm "lockstep-$name" >/dev/null 2>&1 || true
+    image from --pull-never --name "lockstep-$name" lockstep >/dev/null
+    root=$(image mount "lockstep-$name")
+    cp "$config" "$root/etc/lockstep/lockstep.yaml"
+    mkdir -p "$root/proc" "$root/dev"
+    unshare --mount --pid --ipc --fork --kill-child=SIGKILL -- bash -c '
+      root=$1
+      mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
+      exec setpriv --reset-env chroot --userspec=10001:10001 "$root" /usr/bin/env LOCKSTEP_CONFIG=/etc/lockstep/lockstep.yaml \
+        bash -c "cd /var/lib/lockstep && exec lockstep-worker"' container "$root" >"$scratch/$name.log" 2>&1 &
+    pids+=($!)
+    printf '%s\n' "$!" >"$scratch/$name.pid"
+    printf '%s\n' "$root" >"$scratch/$name.root"
+  }
+  # The process that is pid 1 inside.
+  container_pid1() { pgrep -P "$(cat "$scratch/$1.pid")" | head -n 1; }
+  container_kill() { kill -KILL "$(container_pid1 "$1")"; wait "$(cat "$scratch/$1.pid")" 2>/dev/null || true; }
+  container_stop() { kill -TERM "$(container_pid1 "$1")"; wait "$(cat "$scratch/$1.pid")"; }
+  container_health() { chroot "$(cat "$scratch/$1.root")" bash -c "$health"; }
+  container_remove() { kill -KILL "$(cat "$scratch/$1.pid")"; image rm "lockstep-$1"; }
+fi
+trap finish EXIT
+
+# ---- the proof ------------------------------------------------------------------------------------------------------------------
+
+wait_for() { # wait_for SECONDS WHAT COMMAND...
+  local until=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || { tail -n 15 "$scratch"/*.log >&2; die "gave up waiting for: $what"; }
+    sleep 0.1
+  done
+}
+free_port() { python3 - 2>/dev/null <<<'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' ||
+  node -e 's=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'; }
+config() { # config FILE HEALTH_PORT
+  printf 'redis: redis://127.0.0.1:%s/0\nstate_dir: /var/lib/lockstep\nrunners: 2\nadmin: {listen: 127.0.0.1:%s}\nqueues: {default: {concurrency: 64}}\n' "$redis_port" "$2" >"$1"
+}
+cli() { redis-cli -p "$redis_port" "$@"; }
+sink_count() { cat "$scratch/sink.count" 2>/dev/null || echo 0; }
+
+build_started=$SECONDS
+say "building the image (first time: some minutes)"
+build_image >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; die "cannot build the image" "the whole log is $work/build.log"; }
+say "image 'lockstep' built in $((SECONDS - build_started)) s"

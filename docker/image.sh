@@ -47,7 +47,7 @@ else
     image bud --isolation chroot -t docker.io/library/debian:trixie-slim -f "$work/Basefile" "$work"
     rm -f "$work/base.tar"
   }
-  build_image() { build_base; image bud --isolation chroot --network host --pull-never --layers -t lockstep -f docker/Dockerfile .; }
+  build_image() { build_base; image bud --format docker --isolation chroot --network host --pull-never --layers -t lockstep -f docker/Dockerfile .; }
 
   # A container: the image's own root file system, its own mount, pid and ipc namespaces, the pool as pid 1 and not root.
   container_start() {
@@ -77,23 +77,70 @@ trap finish EXIT
 
 # ---- the proof ------------------------------------------------------------------------------------------------------------------
 
+
 wait_for() { # wait_for SECONDS WHAT COMMAND...
   local until=$((SECONDS + $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $until ] || { tail -n 15 "$scratch"/*.log >&2; die "gave up waiting for: $what"; }
+    if [ $SECONDS -ge $until ]; then tail -n 15 "$scratch"/*.log >&2; die "gave up waiting for: $what"; fi
     sleep 0.1
   done
 }
-free_port() { python3 - 2>/dev/null <<<'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' ||
-  node -e 's=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'; }
+free_port() { node -e 's=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'; }
 config() { # config FILE HEALTH_PORT
-  printf 'redis: redis://127.0.0.1:%s/0\nstate_dir: /var/lib/lockstep\nrunners: 2\nadmin: {listen: 127.0.0.1:%s}\nqueues: {default: {concurrency: 64}}\n' "$redis_port" "$2" >"$1"
+  printf 'redis: redis://127.0.0.1:%s/0\nstate_dir: /var/lib/lockstep\nrunners: 2\nadmin: {listen: "127.0.0.1:%s"}\n' "$redis_port" "$2" >"$1"
+  chmod 644 "$1"
 }
-cli() { redis-cli -p "$redis_port" "$@"; }
-sink_count() { cat "$scratch/sink.count" 2>/dev/null || echo 0; }
+queue() { redis-cli -p "$redis_port" "$@"; }
+delivered() { node -e 'fetch(process.argv[1]+"/count").then(r=>r.json()).then(c=>console.log(c.distinct, c.total))' "$sink"; }
+delivered_at_least() { [ "$(delivered | cut -d' ' -f1)" -ge "$1" ]; }
+queue_empty() {
+  [ "$(queue LLEN 'lockstep:{default}:pending')" = 0 ] && [ "$(queue ZCARD 'lockstep:{default}:delayed')" = 0 ] &&
+    [ -z "$(queue --scan --pattern 'lockstep:{default}:running:*')" ]
+}
+healthy() { LOCKSTEP_HEALTH=127.0.0.1:$2 container_health "$1"; }
+# The image's own HEALTHCHECK.
+# shellcheck disable=SC2016
+health='exec 3<>/dev/tcp/${LOCKSTEP_HEALTH/://} && printf "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n" >&3 && head -n1 <&3 | grep -q " 200 "'
 
 build_started=$SECONDS
-say "building the image (first time: some minutes)"
+say "building the image (the first time takes some minutes)"
 build_image >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log" >&2; die "cannot build the image" "the whole log is $work/build.log"; }
 say "image 'lockstep' built in $((SECONDS - build_started)) s"
+
+redis_port=$(free_port)
+redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$scratch" --appendonly yes --appendfsync everysec --save '' \
+  --maxmemory-policy noeviction --logfile "$scratch/redis.log" &
+pids+=($!)
+wait_for 10 "Redis" queue PING
+node tests/platforms/sink.mjs --port 0 >"$scratch/sink.json" 2>"$scratch/sink.log" &
+pids+=($!)
+wait_for 10 "the HTTP sink" grep -q url "$scratch/sink.json"
+sink=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$scratch/sink.json")
+health_a=$(free_port) health_b=$(free_port)
+config "$scratch/a.yaml" "$health_a"
+config "$scratch/b.yaml" "$health_b"
+
+container_start a "$scratch/a.yaml"
+container_start b "$scratch/b.yaml"
+wait_for 30 "container a to be healthy" healthy a "$health_a"
+wait_for 30 "container b to be healthy" healthy b "$health_b"
+say "two containers are healthy on one Redis"
+
+run_started=$SECONDS
+seq "$jobs" | awk -v url="$sink" '{ printf "RPUSH lockstep:{default}:pending \"{\\\"kind\\\":\\\"http\\\",\\\"data\\\":{\\\"url\\\":\\\"%s/job/%d\\\",\\\"body\\\":{\\\"n\\\":%d}}}\"\n", url, $1, $1 }' |
+  queue --pipe >"$scratch/push.log"
+say "pushed $jobs http jobs by plain RPUSH"
+wait_for 60 "a fifth of the jobs" delivered_at_least $((jobs / 5))
+container_kill a
+say "killed container a (SIGKILL) at $(delivered | cut -d' ' -f1) deliveries"
+container_start a "$scratch/a.yaml"
+wait_for 180 "all $jobs jobs" delivered_at_least "$jobs"
+wait_for 60 "the queue to be empty" queue_empty
+read -r distinct total < <(delivered)
+dead=$(queue LLEN 'lockstep:{default}:dead')
+container_stop a || die "container a did not stop cleanly on SIGTERM"
+container_stop b || die "container b did not stop cleanly on SIGTERM"
+say "delivered $distinct of $jobs jobs in $((SECONDS - run_started)) s, $((total - distinct)) repeated, $dead dead; both containers stopped cleanly"
+[ "$distinct" -eq "$jobs" ] && [ "$dead" -eq 0 ] || die "jobs were lost"
+say "image: ok"

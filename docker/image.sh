@@ -57,6 +57,7 @@ else
     root=$(image mount "lockstep-$name")
     cp "$config" "$root/etc/lockstep/lockstep.yaml"
     mkdir -p "$root/proc" "$root/dev"
+    # shellcheck disable=SC2016
     unshare --mount --pid --ipc --fork --kill-child=SIGKILL -- bash -c '
       root=$1
       mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
@@ -142,5 +143,5 @@ dead=$(queue LLEN 'lockstep:{default}:dead')
 container_stop a || die "container a did not stop cleanly on SIGTERM"
 container_stop b || die "container b did not stop cleanly on SIGTERM"
 say "delivered $distinct of $jobs jobs in $((SECONDS - run_started)) s, $((total - distinct)) repeated, $dead dead; both containers stopped cleanly"
-[ "$distinct" -eq "$jobs" ] && [ "$dead" -eq 0 ] || die "jobs were lost"
+if [ "$distinct" -ne "$jobs" ] || [ "$dead" -ne 0 ]; then die "jobs were lost"; fi
 say "image: ok"

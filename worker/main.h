@@ -1,0 +1,33 @@
+/* lockstep-worker: one binary, several roles. main.c reads options and picks a role; a role is one
+ * function that runs its own libuv loop to the end and returns the exit status of its process. */
+#ifndef LS_WORKER_MAIN_H
+#define LS_WORKER_MAIN_H
+
+#include <stdbool.h>
+
+struct ls_config;
+
+/* What a role gets. Everything is borrowed and outlives the call. Signals are reset, nothing is
+ * connected, no loop exists yet. */
+struct ls_role_context {
+    const struct ls_config *config;
+    const char *role; /* "runner", "scheduler", "relay", "admin" */
+    int index;        /* 0, 1, ...: which runner of the pool; 0 for the others */
+    int control_fd;   /* the line to the master; -1 when standalone */
+    bool standalone;  /* started with --role: there is no master, signals come directly */
+    int grace_ms;     /* how long a drain may take */
+};
+
+/* Each: 0 after a clean drain; LS_EXIT_FATAL when starting again cannot help (the reason is logged
+ * and told to the master); anything else is a failure that the master answers with a restart. */
+int ls_runner_main(const struct ls_role_context *context);
+int ls_scheduler_main(const struct ls_role_context *context);
+int ls_relay_main(const struct ls_role_context *context);
+int ls_admin_main(const struct ls_role_context *context);
+
+#define LS_EXIT_OK 0
+#define LS_EXIT_FAILED 1
+#define LS_EXIT_USAGE 2
+#define LS_EXIT_FATAL 3
+
+#endif

@@ -1,0 +1,42 @@
+/* Roles that this build leaves out: they say so and end for good, so that the master does not try
+ * again. */
+#include "worker/main.h"
+
+#include "common/base/log.h"
+
+#if !defined(LS_HAVE_ROLE_RUNNER) || !defined(LS_HAVE_ROLE_SCHEDULER) || \
+    !defined(LS_HAVE_ROLE_RELAY) || !defined(LS_HAVE_ROLE_ADMIN)
+static int left_out(const struct ls_role_context *context)
+{
+    ls_log(LS_LOG_ERROR, "role.left_out", "this build has no role '%s'", context->role);
+    return LS_EXIT_FATAL;
+}
+#endif
+
+#ifndef LS_HAVE_ROLE_RUNNER
+int ls_runner_main(const struct ls_role_context *context)
+{
+    return left_out(context);
+}
+#endif
+
+#ifndef LS_HAVE_ROLE_SCHEDULER
+int ls_scheduler_main(const struct ls_role_context *context)
+{
+    return left_out(context);
+}
+#endif
+
+#ifndef LS_HAVE_ROLE_RELAY
+int ls_relay_main(const struct ls_role_context *context)
+{
+    return left_out(context);
+}
+#endif
+
+#ifndef LS_HAVE_ROLE_ADMIN
+int ls_admin_main(const struct ls_role_context *context)
+{
+    return left_out(context);
+}
+#endif

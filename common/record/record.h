@@ -10,7 +10,7 @@
 #include "common/base/buf.h"
 #include "common/record/value.h"
 
-struct ls_sync_config; /* common/config/config.h */
+struct ls_config_sync; /* common/config/config.h */
 
 enum ls_owner { LS_OWNER_MERGE, LS_OWNER_LOCAL, LS_OWNER_REMOTE };
 enum ls_policy { LS_POLICY_FIELDS, LS_POLICY_LAST_WRITE_WINS, LS_POLICY_VERSION, LS_POLICY_LOCAL, LS_POLICY_REMOTE, LS_POLICY_MANUAL };
@@ -45,8 +45,9 @@ struct ls_record {
     struct ls_value *values;
 };
 
-/* Compile a sync's configuration. The caller owns the result. NULL: LS_E_CONFIG naming the field. */
-struct ls_mapping *ls_mapping_new(const struct ls_sync_config *sync, struct ls_err *err);
+/* Compile a sync's configuration. The caller owns the result. Without `match` a field whose remote path is "sku" matches.
+ * NULL: LS_E_CONFIG naming the field. */
+struct ls_mapping *ls_mapping_new(const struct ls_config_sync *sync, struct ls_err *err);
 void ls_mapping_free(struct ls_mapping *mapping);
 /* Index of the field by canonical name, column or remote path; -1 when there is none. */
 int ls_mapping_by_name(const struct ls_mapping *mapping, const char *name);
@@ -59,7 +60,8 @@ void ls_record_copy(struct ls_record *to, const struct ls_record *from);
 bool ls_record_present(const struct ls_record *record);
 
 /* One-line JSON of the canonical values, {"name":"…","price":"12.5","inventory":"7","description":null}; MISSING left out; keys in
- * mapping order. This is what base_json holds. Parsing ignores fields that the mapping no longer has. */
+ * mapping order. This is what base_json holds. Parsing ignores fields that the mapping no longer has; a value that its field's type
+ * does not allow (the mapping changed since) is MISSING. -1: LS_E_CORRUPT. */
 void ls_record_to_json(struct ls_buf *out, const struct ls_mapping *mapping, const struct ls_record *record);
 int ls_record_from_json(struct ls_record *record, const struct ls_mapping *mapping, const char *json, size_t length, struct ls_err *err);
 
@@ -68,7 +70,8 @@ int ls_record_from_json(struct ls_record *record, const struct ls_mapping *mappi
 #define LS_RECORD_HASH_SIZE 33
 void ls_record_hash(const struct ls_mapping *mapping, const struct ls_record *record, char out[LS_RECORD_HASH_SIZE]);
 
-/* Check each SET value against its field's check. -1: LS_E_INVALID, "invalid price '-1': must be >= 0". */
+/* Check each value that is not MISSING against its field's check. -1: LS_E_INVALID, "invalid price '-1': must be >= 0", and the
+ * field's name in err->reason. */
 int ls_record_validate(const struct ls_mapping *mapping, const struct ls_record *record, struct ls_err *err);
 
 #endif

@@ -1,0 +1,185 @@
+/* What no single value shows. */
+#include <string.h>
+
+#include "common/config/config_internal.h"
+#include "common/config/value.h"
+
+struct check {
+    const struct ls_config *config;
+    const struct ls_yaml_node *root;
+    struct ls_config_report *report;
+};
+
+static void check_leases(struct check *check);
+static void check_queues(struct check *check);
+static void check_accounts(struct check *check);
+static void check_syncs(struct check *check);
+static void check_sync(struct check *check, const struct ls_config_sync *sync);
+static void check_sinks(struct check *check);
+
+void ls_config_cross_check(const struct ls_config *config, const struct ls_yaml_node *root,
+                           struct ls_config_report *report)
+{
+    struct check check = {config, root, report};
+
+    check_leases(&check);
+    check_queues(&check);
+    check_accounts(&check);
+    check_syncs(&check);
+    check_sinks(&check);
+}
+
+/* The node of section.name.key, or the nearest that was written above it. */
+static const struct ls_yaml_node *place(const struct check *check, const char *section,
+                                        const char *name, const char *key)
+{
+    const struct ls_yaml_node *found = NULL, *node = ls_yaml_get(check->root, section, &found);
+
+    if (name && node) {
+        const struct ls_yaml_node *below = ls_yaml_get(node, name, &found);
+
+        node = below;
+    }
+    if (key && node) {
+        const struct ls_yaml_node *value = ls_yaml_get(node, key, NULL);
+
+        if (value)
+            return value;
+    }
+    return name || key ? found : (node ? node : found);
+}
+
+static void check_leases(struct check *check)
+{
+    const struct ls_config *config = check->config;
+
+    if (config->beat_ms * 3 > config->lease_ms) {
+        ls_config_error(check->report,
+                        ls_yaml_get(check->root, "beat", NULL)
+                            ? ls_yaml_get(check->root, "beat", NULL)
+                            : ls_yaml_get(check->root, "lease", NULL),
+                        "'beat' must be at most a third of 'lease'");
+        ls_config_hint(check->report, "a worker that misses two beats must still be alive");
+    }
+}
+
+static void check_queues(struct check *check)
+{
+    for (size_t i = 0; i < check->config->queue_count; i++) {
+        const struct ls_config_queue *queue = &check->config->queues[i];
+
+        if (queue->backoff.base_ms > queue->backoff.cap_ms)
+            ls_config_error(check->report, place(check, "queues", queue->name, "backoff"),
+                            "'base' of the backoff is longer than its 'cap'");
+    }
+}
+
+static void check_accounts(struct check *check)
+{
+    for (size_t i = 0; i < check->config->account_count; i++) {
+        const struct ls_config_account *account = &check->config->accounts[i];
+
+        if (account->queue && !ls_config_queue_find(check->config, account->queue)) {
+            ls_config_error(check->report, place(check, "accounts", account->name, "queue"),
+                            "there is no queue '%s'", account->queue);
+            ls_config_hint(check->report, "add it under 'queues', or leave 'queue' out");
+        }
+        if (!account->consumer_key != !account->consumer_secret) {
+            ls_config_error(check->report, place(check, "accounts", account->name, NULL),
+                            "account '%s' has only one of 'consumer_key' and 'consumer_secret'",
+                            account->name);
+        }
+    }
+}
+
+static void check_syncs(struct check *check)
+{
+    const struct ls_config *config = check->config;
+
+    for (size_t i = 0; i < config->sync_count; i++) {
+        check_sync(check, &config->syncs[i]);
+        for (size_t n = 0; n < i; n++) {
+            const struct ls_config_sync *a = &config->syncs[i], *b = &config->syncs[n];
+
+            if (a->account && b->account && a->entity && b->entity &&
+                strcmp(a->account, b->account) == 0 && strcmp(a->entity, b->entity) == 0) {
+                ls_config_error(check->report, place(check, "syncs", a->name, NULL),
+                                "syncs '%s' and '%s' both keep '%s' of account '%s'", b->name,
+                                a->name, a->entity, a->account);
+                ls_config_hint(check->report, "one sync an entity and account");
+            }
+        }
+    }
+    if (config->sync_count && !config->store) {
+        ls_config_error(check->report, place(check, "syncs", NULL, NULL), "syncs need a 'store'");
+        ls_config_hint(check->report, "store: sqlite:shop.db");
+    }
+}
+
+static void check_account_of(struct check *check, const struct ls_config_sync *sync)
+{
+    const char *words[1001] = {NULL};
+    const char *near;
+
+    if (!sync->account || ls_config_account_find(check->config, sync->account))
+        return;
+    for (size_t i = 0; i < check->config->account_count && i < 1000; i++)
+        words[i] = check->config->accounts[i].name;
+    near = ls_config_nearest(sync->account, words);
+    ls_config_error(check->report, place(check, "syncs", sync->name, "account"),
+                    "there is no account '%s'", sync->account);
+    if (near)
+        ls_config_hint(check->report, "did you mean '%s'?", near);
+    else
+        ls_config_hint(check->report, "add it under 'accounts'");
+}
+
+static void check_sync(struct check *check, const struct ls_config_sync *sync)
+{
+    const struct ls_yaml_node *at = place(check, "syncs", sync->name, NULL);
+    bool critical = false;
+
+    check_account_of(check, sync);
+    if (sync->policy == LS_CONFIG_POLICY_LAST_WRITE_WINS && !sync->updated_at) {
+        ls_config_error(check->report, place(check, "syncs", sync->name, "policy"),
+                        "policy 'last_write_wins' needs 'updated_at'");
+        ls_config_hint(check->report, "name the column that holds the time of the last change");
+    }
+    if (sync->policy == LS_CONFIG_POLICY_VERSION && !sync->version) {
+        ls_config_error(check->report, place(check, "syncs", sync->name, "policy"),
+                        "policy 'version' needs 'version'");
+        ls_config_hint(check->report, "name the column that holds a growing version number");
+    }
+    if (sync->backoff.set && sync->backoff.base_ms > sync->backoff.cap_ms)
+        ls_config_error(check->report, place(check, "syncs", sync->name, "backoff"),
+                        "'base' of the backoff is longer than its 'cap'");
+    for (size_t i = 0; i < sync->field_count; i++)
+        critical = critical || sync->fields[i].critical;
+    if (critical && sync->mode != LS_CONFIG_HYBRID)
+        ls_config_warn(check->report, at, "'critical' has a meaning in mode 'hybrid' only");
+    for (size_t i = 0; i < sync->field_count; i++) {
+        for (size_t n = 0; n < i; n++) {
+            if (strcmp(sync->fields[i].column, sync->fields[n].column) == 0)
+                ls_config_error(check->report, at, "fields '%s' and '%s' use the same column '%s'",
+                                sync->fields[n].name, sync->fields[i].name, sync->fields[i].column);
+            if (strcmp(sync->fields[i].remote, sync->fields[n].remote) == 0)
+                ls_config_error(check->report, at,
+                                "fields '%s' and '%s' use the same remote field '%s'",
+                                sync->fields[n].name, sync->fields[i].name, sync->fields[i].remote);
+        }
+    }
+}
+
+static void check_sinks(struct check *check)
+{
+    const struct ls_yaml_node *list = ls_yaml_get(check->root, "alerts", NULL);
+
+    for (size_t i = 0; i < check->config->sink_count; i++) {
+        const struct ls_config_sink *sink = &check->config->sinks[i];
+
+        if (!sink->to == !sink->exec_count) {
+            ls_config_error(check->report, list && i < list->count ? list->items[i] : list,
+                            "an alert sink has either 'to' or 'exec'");
+        }
+    }
+}

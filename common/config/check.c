@@ -74,6 +74,13 @@ static void check_queues(struct check *check)
     }
 }
 
+static bool written(const struct check *check, const char *account, const char *key)
+{
+    const struct ls_yaml_node *accounts = ls_yaml_get(check->root, "accounts", NULL);
+
+    return !ls_yaml_is_null(ls_yaml_get(ls_yaml_get(accounts, account, NULL), key, NULL));
+}
+
 static void check_accounts(struct check *check)
 {
     for (size_t i = 0; i < check->config->account_count; i++) {
@@ -84,7 +91,10 @@ static void check_accounts(struct check *check)
                             "there is no queue '%s'", account->queue);
             ls_config_hint(check->report, "add it under 'queues', or leave 'queue' out");
         }
-        if (!account->consumer_key != !account->consumer_secret) {
+        /* Asked of the file, not of the values: a value that could not be read was reported
+         * already. */
+        if (!written(check, account->name, "consumer_key") !=
+            !written(check, account->name, "consumer_secret")) {
             ls_config_error(check->report, place(check, "accounts", account->name, NULL),
                             "account '%s' has only one of 'consumer_key' and 'consumer_secret'",
                             account->name);

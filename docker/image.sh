@@ -93,7 +93,7 @@ config() { # config FILE HEALTH_PORT
   chmod 644 "$1"
 }
 queue() { redis-cli -p "$redis_port" "$@"; }
-delivered() { node -e 'fetch(process.argv[1]+"/count").then(r=>r.json()).then(c=>console.log(c.distinct, c.total))' "$sink"; }
+delivered() { node -e 'fetch(process.argv[1]+"/count").then(r=>r.json()).then(c=>console.log(c.ids, c.requests))' "$sink"; }
 delivered_at_least() { [ "$(delivered | cut -d' ' -f1)" -ge "$1" ]; }
 queue_empty() {
   [ "$(queue LLEN 'lockstep:{default}:pending')" = 0 ] && [ "$(queue ZCARD 'lockstep:{default}:delayed')" = 0 ] &&

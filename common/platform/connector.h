@@ -18,7 +18,7 @@
 #include "common/record/record.h"
 
 struct ls_http;           /* common/http/client.h */
-struct ls_account_config; /* common/config/config.h */
+struct ls_config_account; /* common/config/config.h */
 struct ls_connector;
 struct ls_remote_call;
 
@@ -51,6 +51,7 @@ struct ls_capabilities {
     int64_t delta_overlap_ms;    /* how far a delta must reach back (granularity, index lag) */
     const char *const *blind;    /* remote fields whose change does not move the modification time; NULL-terminated */
     bool match_unique;           /* the platform itself refuses a second object with the same match value */
+    bool empty_is_null;          /* text has no NULL there: NULL is written as "" and read back as "" */
     bool marker;                 /* creates can carry our uid */
     bool precondition;           /* updates can name the version they expect */
     bool idempotency;            /* writes can carry an idempotency key */
@@ -58,10 +59,13 @@ struct ls_capabilities {
 const struct ls_capabilities *ls_connector_capabilities(const struct ls_connector *connector, const char *entity);
 
 /* For an account of a known platform ("woocommerce"). NULL: LS_E_CONFIG. http is borrowed and outlives the connector. */
-struct ls_connector *ls_connector_new(const struct ls_account_config *account, uv_loop_t *loop, struct ls_http *http, struct ls_err *err);
+struct ls_connector *ls_connector_new(const struct ls_config_account *account, uv_loop_t *loop, struct ls_http *http, struct ls_err *err);
 /* Calls still out are cancelled. */
 void ls_connector_free(struct ls_connector *connector);
 
+/* BY_ID lists everything in use; BY_MODIFIED lists what was modified within the bounds, also what went to the trash. In which order the
+ * items come is the connector's business (whichever loses nothing on that platform): only next == NULL proves that the bounds were read
+ * to their end, so no item's version is a position. An item may come twice. The bounds of the first page hold for all pages of a cursor. */
 enum ls_list_order { LS_LIST_BY_ID, LS_LIST_BY_MODIFIED };
 struct ls_list_query {
     const struct ls_mapping *mapping;

@@ -46,7 +46,7 @@ static const struct ls_yaml_node *place(const struct check *check, const char *s
         if (value)
             return value;
     }
-    return name || key ? found : (node ? node : found);
+    return found;
 }
 
 static void check_leases(struct check *check)

@@ -808,7 +808,7 @@ static bool length_fits(struct walk *walk, const struct option *option,
 
     if ((int64_t)length >= option->low && (int64_t)length <= option->high)
         return true;
-    if (length < (size_t)option->low)
+    if (!length)
         ls_config_error(walk->report, node, "'%s' is empty", option->key);
     else
         ls_config_error(walk->report, node, "'%s' is longer than %lld bytes", option->key,

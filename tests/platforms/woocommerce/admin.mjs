@@ -1,6 +1,7 @@
 // The back door, for tests: look at the state, act as a person in the shop, order trouble.
 import fastify from 'fastify';
 import { ShopError } from './errors.mjs';
+import { findPaths, pick } from './fields.mjs';
 
 export function buildAdmin(site) {
     const app = fastify({ forceCloseConnections: true });
@@ -27,7 +28,7 @@ export function buildAdmin(site) {
     }));
     app.get('/journal', ({ query }) => shop.journal.filter((row) => (!query.op || row.op === query.op) && (!query.by || row.by === query.by)));
 
-    app.get('/products', ({ query }) => [...shop.products.values()].filter((product) => query.sku === undefined || product.fields.sku === query.sku).map(describe));
+    app.get('/products', ({ query }) => selectProducts(shop, query).map((product) => describe(product, query.fields)));
     app.get('/products/:id', ({ params }) => describe(shop.get(params.id, 404)));
     app.post('/products', ({ body }, reply) => {
         const rows = Array.isArray(body) ? body : [body];
@@ -89,7 +90,15 @@ function applyStamp(shop, product, row) {
     return product;
 }
 
-function describe(product) {
+function selectProducts(shop, { sku, ids }) {
+    const products = ids === undefined ? [...shop.products.values()] : ids.split(',').map((id) => shop.find(id)).filter(Boolean);
+    return sku === undefined ? products : products.filter((product) => product.fields.sku === sku);
+}
+
+function describe(product, fields) {
+    if (fields) {
+        return pick(product.show(), findPaths(fields));
+    }
     const { _links, ...shown } = product.show();
     return shown;
 }

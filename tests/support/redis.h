@@ -20,8 +20,8 @@ struct test_redis_options {
 struct test_redis {
     pid_t pid; /* 0: not running */
     int port;  /* 0: no TCP */
-    char dir[128];
-    char socket[160];
+    char dir[96];
+    char socket[108];
     char url[256];     /* unix://... with the password when there is one */
     char url_tcp[256]; /* redis://127.0.0.1:port, "" without tcp */
     struct test_redis_options options;

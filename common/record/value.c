@@ -96,6 +96,18 @@ bool ls_value_equal(const struct ls_value *a, const struct ls_value *b)
            (a->length == b->length && memcmp(a->text, b->text, a->length) == 0);
 }
 
+static bool is_empty_text(const struct ls_value *value)
+{
+    return value->state == LS_VALUE_NULL || (value->state == LS_VALUE_SET && value->length == 0);
+}
+
+bool ls_value_same(enum ls_type type, const struct ls_value *a, const struct ls_value *b)
+{
+    if ((type == LS_TYPE_TEXT || type == LS_TYPE_HTML) && is_empty_text(a) && is_empty_text(b))
+        return true;
+    return ls_value_equal(a, b);
+}
+
 const char *ls_type_name(enum ls_type type)
 {
     return (size_t)type < LS_COUNT(type_names) ? type_names[type] : "unknown";

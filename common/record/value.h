@@ -43,6 +43,8 @@ void ls_value_set_null(struct ls_value *value);
 int ls_value_set(struct ls_value *value, enum ls_type type, const char *text, size_t length, struct ls_err *err);
 void ls_value_copy(struct ls_value *to, const struct ls_value *from);
 bool ls_value_equal(const struct ls_value *a, const struct ls_value *b);
+/* Equal as far as a platform can tell: shops know no NULL text, so for text and html NULL and "" are the same there. */
+bool ls_value_same(enum ls_type type, const struct ls_value *a, const struct ls_value *b);
 
 const char *ls_type_name(enum ls_type type);
 /* -1 when unknown. */

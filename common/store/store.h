@@ -127,7 +127,7 @@ struct ls_op {
     char op_key[65];
     enum ls_op_kind kind;
     enum ls_op_state state;
-    char target_hash[LS_RECORD_HASH_SIZE]; /* of the whole record as it would be after the write */
+    char target_hash[LS_RECORD_HASH_SIZE]; /* what was sent: which fields and a hash of their values (common/sync/sent.h); opaque here */
     int64_t first_at;
     int attempts;
 };
@@ -145,10 +145,11 @@ struct ls_snapshot {
     int64_t first_at;                /* of its oldest mark; 0: none */
     char *remote_version;
     char *deleted_version;           /* of a tombstone */
-    struct ls_op *ops; size_t op_count;      /* open: sent, retry or unknown */
-    char (*sent)[LS_RECORD_HASH_SIZE]; size_t sent_count; /* hashes of values we sent and that are not confirmed-and-superseded (zombie writes) */
+    struct ls_op *ops; size_t op_count;      /* open: sent, retry or unknown; retry (no effect, may be sent again) is only told */
+    char (*sent)[LS_RECORD_HASH_SIZE]; size_t sent_count; /* target hashes of operations that never ended ok or rejected: what a
+                                                lost worker's late write may still bring. One that ended is no longer among them */
     uint64_t parked_fields;          /* bit i: field i has an open conflict */
-    int64_t recent_writes;           /* remote plus local writes in the last 10 minutes (loop breaker) */
+    int64_t recent_writes;           /* remote plus local writes in the last 10 minutes; 0 while all of them went one way (loop breaker) */
     bool writes_allowed;             /* the sync is ACTIVE */
 };
 void ls_snapshot_free(struct ls_snapshot *snapshot);
@@ -158,7 +159,8 @@ typedef void ls_store_begin_cb(void *arg, struct ls_snapshot *snapshot /* owned 
 void ls_store_begin(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, uint64_t fence, ls_store_begin_cb *done, void *arg);
 
 /* Durably note that a write is about to leave: op row `sent` and, for updates and creates, the hash in the echo ledger. Must be
- * acknowledged before the first byte leaves. LS_E_EXISTS: the same operation already ended ok or rejected (a concurrent duplicate). */
+ * acknowledged before the first byte leaves. LS_E_EXISTS: the same operation already ended ok (a concurrent duplicate, or the
+ * platform's answer was another value than was sent). One in state retry or unknown is begun again, its attempts counted. */
 void ls_store_op_sent(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, uint64_t fence, const struct ls_op *op,
                       ls_store_done_cb *done, void *arg);
 

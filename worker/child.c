@@ -23,7 +23,7 @@ struct ls_child {
     uv_timer_t beat, grace;
     uv_signal_t signals[SIGNALS];
     int handles; /* open ones; the memory goes with the last */
-    bool draining, closing;
+    bool draining, signalled, closing;
 };
 
 static void on_message(void *arg, const struct ls_message *message);
@@ -171,10 +171,12 @@ static void on_signal(uv_signal_t *signal, int number)
     }
     if (number == SIGINT && !child->context->standalone)
         return;
-    if (child->draining) {
+    if (child->signalled) { /* a drain asked for over the line, or the parent's end, is not the
+                               first signal */
         ls_log(LS_LOG_WARN, "child.abandoned", "second signal: ending at once");
         _exit(LS_EXIT_FAILED);
     }
+    child->signalled = true;
     begin_drain(child, child->context->grace_ms);
 }
 

@@ -1,0 +1,17 @@
+#include "worker/master/restart.h"
+
+#define FIRST_MS                                                                               \
+    50 /* one crash must not cost anybody time; also what keeps a loop of instant crashes from \
+          spinning */
+
+int64_t ls_restart_delay_ms(struct ls_restart *restart, int64_t lived_ms)
+{
+    int64_t delay = FIRST_MS;
+
+    if (lived_ms >= LS_RESTART_CALM_MS)
+        restart->failures = 0;
+    for (int i = 0; i < restart->failures && delay < LS_RESTART_CAP_MS; i++)
+        delay *= 2;
+    restart->failures++;
+    return delay < LS_RESTART_CAP_MS ? delay : LS_RESTART_CAP_MS;
+}

@@ -9,7 +9,8 @@
 #include "common/base/mem.h"
 #include "common/ipc/channel.h"
 
-#define BEAT_MS 2000
+#define BEAT_MAX_MS 2000
+#define BEAT_MIN_MS 50
 #define GRACE_DEFAULT_MS 30000
 
 enum { ON_TERM, ON_INT, ON_HUP, SIGNALS };
@@ -41,6 +42,7 @@ struct ls_child *ls_child_new(uv_loop_t *loop, const struct ls_role_context *con
 {
     static const int numbers[SIGNALS] = {[ON_TERM] = SIGTERM, [ON_INT] = SIGINT, [ON_HUP] = SIGHUP};
     struct ls_child *child = LS_NEW(struct ls_child);
+    int beat_ms;
 
     child->loop = loop;
     child->context = context;
@@ -61,7 +63,12 @@ struct ls_child *ls_child_new(uv_loop_t *loop, const struct ls_role_context *con
         child->channel = ls_channel_new(loop, context->control_fd, on_message, on_lost, child);
         tell(child, LS_MESSAGE_HELLO, context->role);
     }
-    uv_timer_start(&child->beat, on_beat, 0, BEAT_MS); /* also what keeps the loop alive */
+    beat_ms = context->watchdog_ms / 5;
+    beat_ms = beat_ms > BEAT_MAX_MS || !beat_ms ? BEAT_MAX_MS
+              : beat_ms < BEAT_MIN_MS           ? BEAT_MIN_MS
+                                                : beat_ms;
+    uv_timer_start(&child->beat, on_beat, 0,
+                   (uint64_t)beat_ms); /* also what keeps the loop alive */
     return child;
 }
 

@@ -1,10 +1,216 @@
 #include "worker/main.h"
 
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/config/config.h"
+#include "worker/master/master.h"
+#include "worker/master/title.h"
+#include "worker/master/user.h"
+
+#define CONFIGS_MAX                                                                           \
+    256 /* reloads of one pool's life whose configurations are kept; the children of old ones \
+           still read them */
+
+static const char usage[] =
+    "usage: lockstep-worker [--config FILE] [--role ROLE] [--log stderr|file:PATH]\n"
+    "\n"
+    "Runs a pool in the foreground: the master, its runners, scheduler, relay and admin server, "
+    "and\n"
+    "its own redis-server when the configuration says 'redis: embedded' (the default).\n"
+    "\n"
+    "  --config FILE   default: $LOCKSTEP_CONFIG, ./lockstep.yaml, /etc/lockstep/lockstep.yaml\n"
+    "  --role ROLE     one part alone, without a master: runner, scheduler, relay or admin\n"
+    "  --log SINK      overrides the configuration's\n"
+    "  --version, --help\n"
+    "\n"
+    "SIGTERM drains and ends; a second one ends at once. SIGHUP reloads the configuration, "
+    "replaces\n"
+    "the runners one by one and opens the log file again.\n";
+
+struct options {
+    char *config_path, *role, *log; /* copies: the process title will overwrite argv */
+};
+
+struct pool {
+    struct options options;
+    struct ls_config *configs[CONFIGS_MAX]; /* owned; the last is in use */
+    size_t config_count;
+};
+
+static int parse_options(int argc, char **argv, struct options *options);
+static int apply_log(const struct ls_config *config, const char *override, struct ls_err *err);
+static void fill_settings(const struct ls_config *config, struct ls_master_settings *settings);
+static int reload(void *arg, struct ls_master_settings *next, struct ls_err *err);
+static int run_alone(const struct ls_config *config, const char *role);
+static int fail(const struct ls_err *err, int status);
+
+static int (*const roles[LS_ROLE_COUNT])(const struct ls_role_context *context) = {
+    [LS_ROLE_RUNNER] = ls_runner_main,
+    [LS_ROLE_SCHEDULER] = ls_scheduler_main,
+    [LS_ROLE_RELAY] = ls_relay_main,
+    [LS_ROLE_ADMIN] = ls_admin_main,
+};
 
 int main(int argc, char **argv)
 {
-    struct ls_role_context context = {.role = "runner", .control_fd = -1, .standalone = true};
+    struct pool pool = {0};
+    struct ls_master_settings settings = {.reload = reload, .reload_arg = &pool};
+    struct ls_err err = LS_ERR_INIT;
+    struct ls_config *config;
+    int status = parse_options(argc, argv, &pool.options);
 
-    return ls_runner_main(&context);
+    if (status >= 0)
+        return status;
+    config = ls_config_load(pool.options.config_path, &err);
+    if (!config)
+        return fail(&err, LS_EXIT_USAGE);
+    pool.configs[pool.config_count++] = config;
+    ls_title_init(argc, argv);
+    if (ls_user_drop(config->user, &err) < 0 || apply_log(config, pool.options.log, &err) < 0)
+        return fail(&err, LS_EXIT_FAILED);
+    if (pool.options.role) {
+        status = run_alone(config, pool.options.role);
+    } else {
+        ls_log_set_role("master");
+        ls_title_set("master");
+        fill_settings(config, &settings);
+        status = ls_master_run(&settings);
+    }
+    while (pool.config_count)
+        ls_config_free(pool.configs[--pool.config_count]);
+    free(pool.options.config_path);
+    free(pool.options.role);
+    free(pool.options.log);
+    return status;
+}
+
+/* -1: go on. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option table[] = {
+        {"config", required_argument, NULL, 'c'}, {"role", required_argument, NULL, 'r'},
+        {"log", required_argument, NULL, 'l'},    {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {0},
+    };
+    int letter;
+
+    while ((letter = getopt_long(argc, argv, "c:r:l:hV", table, NULL)) != -1) {
+        switch (letter) {
+        case 'c':
+            options->config_path = ls_xstrdup(optarg);
+            break;
+        case 'r':
+            options->role = ls_xstrdup(optarg);
+            break;
+        case 'l':
+            options->log = ls_xstrdup(optarg);
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return LS_EXIT_OK;
+        case 'V':
+            puts("lockstep-worker " LOCKSTEP_VERSION);
+            return LS_EXIT_OK;
+        default:
+            fputs(usage, stderr);
+            return LS_EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "lockstep-worker: unknown word '%s'\n%s", argv[optind], usage);
+        return LS_EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int apply_log(const struct ls_config *config, const char *override, struct ls_err *err)
+{
+    ls_log_set_level((enum ls_log_level)config->log_level);
+    ls_log_set_json(config->log_json != 0);
+    return ls_log_open(override ? override : config->log, err);
+}
+
+static void fill_settings(const struct ls_config *config, struct ls_master_settings *settings)
+{
+    settings->config = config;
+    memcpy(settings->run, roles, sizeof roles);
+    settings->count[LS_ROLE_RUNNER] = (int)config->runners;
+    settings->count[LS_ROLE_SCHEDULER] = 1;
+    settings->count[LS_ROLE_RELAY] = settings->count[LS_ROLE_ADMIN] = 0;
+#ifdef LS_HAVE_ROLE_RELAY
+    settings->count[LS_ROLE_RELAY] = config->store != NULL;
+#else
+    if (config->store)
+        ls_log(LS_LOG_WARN, "role.left_out", "this build has no stores: 'store' is ignored");
+#endif
+#ifdef LS_HAVE_ROLE_ADMIN
+    settings->count[LS_ROLE_ADMIN] = config->admin.enabled;
+#else
+    if (config->admin.enabled)
+        ls_log(LS_LOG_WARN, "role.left_out", "this build has no admin server: 'admin' is ignored");
+#endif
+    settings->shutdown_grace_ms = (int)config->shutdown_grace_ms;
+    settings->watchdog_ms = (int)config->watchdog_ms;
+    if (ls_config_redis_embedded(config)) {
+        settings->state_dir = config->state_dir;
+        settings->redis_socket = config->redis_socket;
+    }
+    if (config->store && strncmp(config->store, "sqlite:", 7) == 0)
+        settings->store_path = config->store + 7;
+}
+
+static int reload(void *arg, struct ls_master_settings *next, struct ls_err *err)
+{
+    struct pool *pool = arg;
+    struct ls_config *config;
+
+    if (pool->config_count == CONFIGS_MAX)
+        return ls_fail(err, LS_E_TOO_BIG, "reloaded %d times already: restart the pool",
+                       CONFIGS_MAX);
+    config = ls_config_load(pool->options.config_path, err);
+    if (!config)
+        return -1;
+    if (apply_log(config, pool->options.log, err) < 0) {
+        ls_config_free(config);
+        return -1;
+    }
+    pool->configs[pool->config_count++] = config;
+    fill_settings(config, next);
+    return 0;
+}
+
+static int run_alone(const struct ls_config *config, const char *role)
+{
+    struct ls_role_context context = {.config = config,
+                                      .control_fd = -1,
+                                      .standalone = true,
+                                      .grace_ms = (int)config->shutdown_grace_ms};
+
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < LS_ROLE_COUNT; i++) {
+        context.role = ls_role_name((enum ls_role)i);
+        if (strcmp(role, context.role) == 0) {
+            ls_log_set_role(context.role);
+            ls_title_set("%s", context.role);
+            return roles[i](&context);
+        }
+    }
+    fprintf(stderr,
+            "lockstep-worker: there is no role '%s'\nhint: runner, scheduler, relay or admin\n",
+            role);
+    return LS_EXIT_USAGE;
+}
+
+static int fail(const struct ls_err *err, int status)
+{
+    fprintf(stderr, "lockstep-worker: %s\n", err->text);
+    if (err->hint[0])
+        fprintf(stderr, "hint: %s\n", err->hint);
+    return status;
 }

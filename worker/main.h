@@ -16,6 +16,7 @@ struct ls_role_context {
     int control_fd;   /* the line to the master; -1 when standalone */
     bool standalone;  /* started with --role: there is no master, signals come directly */
     int grace_ms;     /* how long a drain may take */
+    int watchdog_ms;  /* the master kills a child that is silent for so long; 0: nobody watches */
 };
 
 /* Each: 0 after a clean drain; LS_EXIT_FATAL when starting again cannot help (the reason is logged
@@ -29,5 +30,6 @@ int ls_admin_main(const struct ls_role_context *context);
 #define LS_EXIT_FAILED 1
 #define LS_EXIT_USAGE 2
 #define LS_EXIT_FATAL 3
+#define LS_EXIT_REPLACE 10 /* over a limit: drained, to be started again without a pause */
 
 #endif

@@ -28,6 +28,7 @@
 static const char *const servers[] = {"redis-server", "valkey-server"};
 
 static int make_directory(const char *path, struct ls_err *err);
+static int check_ours(const char *path, struct ls_err *err);
 static char *absolute(const char *path);
 static _Noreturn void become_server(const struct ls_embedded *embedded, pid_t master,
                                     int report_fd);
@@ -53,7 +54,7 @@ int ls_embedded_open(struct ls_embedded *embedded, const char *state_dir, const 
     slash = strrchr(parent, '/');
     if (slash && slash != parent) {
         *slash = 0;
-        if (make_directory(parent, err) < 0) {
+        if (make_directory(parent, err) < 0 || check_ours(parent, err) < 0) {
             free(parent);
             return -1;
         }
@@ -161,6 +162,21 @@ static int make_directory(const char *path, struct ls_err *err)
     }
     free(copy);
     return result;
+}
+
+/* The socket may lie under /tmp, where somebody else could have made its directory before us. */
+static int check_ours(const char *path, struct ls_err *err)
+{
+    struct stat status;
+
+    if (lstat(path, &status) < 0)
+        return ls_fail_errno(err, "cannot look at directory '%s'", path);
+    if (S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+        !(status.st_mode & (S_IWGRP | S_IWOTH)))
+        return 0;
+    ls_fail(err, LS_E_CONFIG,
+            "the directory '%s' of the Redis socket belongs to or can be written by others", path);
+    return ls_hint(err, "remove it or its write permission, or choose another state_dir");
 }
 
 static char *absolute(const char *path)

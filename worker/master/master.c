@@ -26,6 +26,7 @@
     10000 /* after SIGTERM; then SIGKILL: what it has written is safe in the page cache */
 #define DEATH_KEPT_MS 60000 /* a scheduler that starts within this time is still told */
 #define DEATHS_MAX 64
+#define KILL_SLACK_MS 300 /* who ends at his deadline is not killed for being on time */
 #define STALL_MS \
     5000 /* the master itself was stopped for this long: the children's beats prove nothing */
 
@@ -337,12 +338,10 @@ static void wait_for_news(struct ls_master *master, int64_t now)
     }
     if (master->settings.state_dir && !master->redis.pid && master->redis_start_ms < until)
         until = master->redis_start_ms;
-    if (master->phase != PHASE_RUN && master->runners_deadline_ms > now &&
-        master->runners_deadline_ms < until)
-        until = master->runners_deadline_ms;
-    if (master->phase != PHASE_RUN && master->stop_deadline_ms > now &&
-        master->stop_deadline_ms < until)
-        until = master->stop_deadline_ms;
+    if (master->phase == PHASE_RUNNERS && master->runners_deadline_ms + KILL_SLACK_MS < until)
+        until = master->runners_deadline_ms + KILL_SLACK_MS;
+    if (master->phase == PHASE_OTHERS && master->stop_deadline_ms + KILL_SLACK_MS < until)
+        until = master->stop_deadline_ms + KILL_SLACK_MS;
     fds[count++] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
     for (size_t i = 0; i < master->child_count; i++)
         if (master->children[i]->fd >= 0)
@@ -509,7 +508,9 @@ static void on_message(struct ls_master *master, struct child *child,
                ls_role_name(child->role), child->index, (int)child->pid, message->text);
         if (slot && slot->current == child && child->role == LS_ROLE_RUNNER)
             slot->replace = true;
-        else if (slot && child->state != CHILD_DRAINING) /* there is to be one of it: it ends, then comes back */
+        else if (slot &&
+                 child->state !=
+                     CHILD_DRAINING) /* there is to be one of it: it ends, then comes back */
             drain_child(master, child, master->settings.shutdown_grace_ms);
         return;
     case LS_MESSAGE_FATAL:
@@ -580,7 +581,8 @@ static void on_child_end(struct ls_master *master, size_t at, int status)
     struct child *child = master->children[at];
     struct slot *slot = find_slot(master, child);
     int64_t now = ls_clock_mono_ms();
-    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool clean = WIFEXITED(status) &&
+                 (WEXITSTATUS(status) == LS_EXIT_OK || WEXITSTATUS(status) == LS_EXIT_REPLACE);
     char how[64];
 
     read_child(master,
@@ -601,7 +603,8 @@ static void settle_slot(struct ls_master *master, struct slot *slot, struct chil
                         int status, int64_t now)
 {
     bool fatal = WIFEXITED(status) && WEXITSTATUS(status) == LS_EXIT_FATAL;
-    bool asked = child->state == CHILD_DRAINING;
+    bool asked = child->state == CHILD_DRAINING ||
+                 (WIFEXITED(status) && WEXITSTATUS(status) == LS_EXIT_REPLACE);
     int64_t delay;
 
     if (slot->next == child) {
@@ -698,7 +701,7 @@ static void advance_stop(struct ls_master *master, int64_t now)
     if (master->phase == PHASE_RUNNERS) {
         for (size_t i = 0; i < master->child_count; i++)
             if (master->children[i]->role == LS_ROLE_RUNNER &&
-                now >= master->runners_deadline_ms + 500)
+                now >= master->runners_deadline_ms + KILL_SLACK_MS)
                 kill_child(master->children[i], "shutdown_grace is over");
         if (count_role(master, true) == 0) {
             master->phase = PHASE_OTHERS;
@@ -712,7 +715,7 @@ static void advance_stop(struct ls_master *master, int64_t now)
     }
     if (master->phase == PHASE_OTHERS) {
         for (size_t i = 0; i < master->child_count; i++)
-            if (now >= master->stop_deadline_ms + 500)
+            if (now >= master->stop_deadline_ms + KILL_SLACK_MS)
                 kill_child(master->children[i], "shutdown_grace is over");
         if (count_role(master, false) == 0) {
             master->phase = PHASE_REDIS;

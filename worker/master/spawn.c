@@ -45,6 +45,7 @@ static _Noreturn void become_child(const struct ls_spawn *spawn, pid_t master, i
         .index = spawn->index,
         .control_fd = control_fd,
         .grace_ms = spawn->settings->shutdown_grace_ms,
+        .watchdog_ms = spawn->settings->watchdog_ms,
     };
     sigset_t none;
 

@@ -24,7 +24,7 @@ void ls_title_set(const char *format, ...)
     va_start(args, format);
     vsnprintf(title, sizeof title, format, args);
     va_end(args);
-    snprintf(name, sizeof name, "ls-%s", title);
+    snprintf(name, sizeof name, "ls-%.12s", title);
     prctl(PR_SET_NAME, name);
     if (!space)
         return;

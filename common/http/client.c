@@ -1,0 +1,834 @@
+#include "common/http/client.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/http/retry_after.h"
+
+#define DEFAULT_ACTIVE 256
+#define DEFAULT_WAITING 10000
+#define DEFAULT_IDLE_AGE_S 30
+#define POST_IDLE_AGE_S 5 /* a request that must not be repeated rides on no older connection */
+#define DEFAULT_TIMEOUT_MS 30000
+#define DEFAULT_CONNECT_MS 10000
+#define DEFAULT_RESPONSE_BYTES ((size_t)32 * 1024 * 1024)
+#define HEADER_BYTES ((size_t)64 * 1024)
+#define KEEP_BYTES ((size_t)64 * 1024) /* buffers above this are not kept with a pooled call */
+#define POOLED 64                      /* easy handles kept */
+#define SWEEP_MS 250                   /* how often those who wait are looked at */
+
+enum call_state { WAITING, ACTIVE };
+
+struct ls_call {
+    struct ls_call *next, *previous; /* in http->waiting, http->active or http->pool */
+    struct ls_http *http;
+    enum call_state state;
+    CURL *easy;
+    ls_http_cb *done;
+    void *arg;
+
+    char *url, *method, *ca_file, *userpwd;
+    struct curl_slist *headers;
+    struct ls_buf body;
+    size_t body_sent;
+    bool has_body, idempotent;
+    int64_t deadline_ms, connect_timeout_ms;
+    size_t max_response_bytes;
+
+    struct ls_buf head; /* "name: value\0..." of the last answer */
+    struct ls_buf answer;
+    bool too_big;
+    struct ls_err refusal; /* known at begin, told later */
+    char curl_text[CURL_ERROR_SIZE];
+};
+
+struct list {
+    struct ls_call *first, *last;
+    int count;
+};
+
+/* A socket of libcurl's that we watch. */
+struct watch {
+    uv_poll_t poll;
+    struct ls_http *http;
+    curl_socket_t fd;
+};
+
+struct ls_http {
+    uv_loop_t *loop;
+    CURLM *multi;
+    struct ls_http_options options; /* user_agent owned */
+    uv_timer_t timer;               /* libcurl's */
+    uv_timer_t sweep;               /* ours: deadlines of those who wait */
+    struct list active, waiting, pool;
+    bool closed;
+    int busy; /* depth of drain: the struct is not freed below it */
+    int open_handles;
+};
+
+static void start_waiting(struct ls_http *http);
+static void drain(struct ls_http *http);
+
+/* -------- lists -------- */
+
+static void list_add(struct list *list, struct ls_call *call)
+{
+    call->next = NULL;
+    call->previous = list->last;
+    if (list->last)
+        list->last->next = call;
+    else
+        list->first = call;
+    list->last = call;
+    list->count++;
+}
+
+static void list_remove(struct list *list, struct ls_call *call)
+{
+    if (call->previous)
+        call->previous->next = call->next;
+    else
+        list->first = call->next;
+    if (call->next)
+        call->next->previous = call->previous;
+    else
+        list->last = call->previous;
+    call->next = call->previous = NULL;
+    list->count--;
+}
+
+/* -------- texts -------- */
+
+const char *ls_http_url_shown(const char *url, char *out, size_t size)
+{
+    const char *scheme = strstr(url, "://");
+    const char *authority = scheme ? scheme + 3 : url;
+    size_t length = strcspn(authority, "/?#"), i;
+    const char *at = memrchr(authority, '@', length), *path;
+    struct ls_buf text = {0};
+
+    ls_buf_add(&text, url, (size_t)(authority - url));
+    if (at) {
+        length -= (size_t)(at + 1 - authority);
+        authority = at + 1;
+    }
+    ls_buf_add(&text, authority, length);
+    path = authority + length;
+    ls_buf_add(&text, path, strcspn(path, "?#"));
+    for (i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == '\'')
+            text.data[i] = '?';
+    snprintf(out, size, "%s", text.data ? text.data : "");
+    ls_buf_fini(&text);
+    return out;
+}
+
+/* -------- libcurl on the loop -------- */
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct ls_http *http = timer->data;
+    int running;
+
+    curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    drain(http);
+}
+
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    struct ls_http *http = arg;
+
+    if (timeout_ms < 0)
+        uv_timer_stop(&http->timer);
+    else
+        uv_timer_start(&http->timer, on_timeout, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = poll->data;
+    struct ls_http *http = watch->http;
+    int action = 0, running;
+
+    if (status < 0)
+        action = CURL_CSELECT_ERR;
+    if (events & (UV_READABLE | UV_DISCONNECT))
+        action |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        action |= CURL_CSELECT_OUT;
+    curl_multi_socket_action(http->multi, watch->fd, action, &running);
+    drain(http);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    struct ls_http *http = arg;
+    struct watch *watch = socket_arg;
+    int events = 0;
+
+    if (what == CURL_POLL_REMOVE) {
+        if (watch) {
+            curl_multi_assign(http->multi, fd, NULL);
+            uv_poll_stop(&watch->poll);
+            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+        }
+        return 0;
+    }
+    if (!watch) {
+        watch = LS_NEW(struct watch);
+        watch->http = http;
+        watch->fd = fd;
+        if (uv_poll_init_socket(http->loop, &watch->poll, fd) < 0) {
+            free(watch);
+            return -1;
+        }
+        watch->poll.data = watch;
+        curl_multi_assign(http->multi, fd, watch);
+    }
+    if (what & CURL_POLL_IN)
+        events |= UV_READABLE;
+    if (what & CURL_POLL_OUT)
+        events |= UV_WRITABLE;
+    uv_poll_start(&watch->poll, events, on_socket);
+    return 0;
+}
+
+/* -------- bytes in and out -------- */
+
+static size_t on_body_wanted(char *out, size_t size, size_t count, void *arg)
+{
+    struct ls_call *call = arg;
+    size_t room = size * count, left = call->body.length - call->body_sent;
+    size_t now = left < room ? left : room;
+
+    if (now > 0)
+        memcpy(out, call->body.data + call->body_sent, now);
+    call->body_sent += now;
+    return now;
+}
+
+/* libcurl would repeat a request by itself when a kept connection dies without an answer; whoever
+ * may not be repeated refuses to rewind. */
+static int on_rewind(void *arg, curl_off_t offset, int origin)
+{
+    return CURL_SEEKFUNC_FAIL;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct ls_call *call = arg;
+    size_t length = size * count, name, i;
+
+    if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
+        ls_buf_clear(&call->head); /* a 1xx came before */
+        return length;
+    }
+    while (length > 0 && (bytes[length - 1] == '\r' || bytes[length - 1] == '\n'))
+        length--;
+    name = length ? (size_t)((char *)memchr(bytes, ':', length) - bytes) : 0;
+    if (length == 0 || name >= length || call->head.length + length > HEADER_BYTES)
+        return size * count;
+    for (i = 0; i < name; i++)
+        ls_buf_putc(&call->head, (char)tolower((unsigned char)bytes[i]));
+    ls_buf_add(&call->head, bytes + name, length - name);
+    ls_buf_putc(&call->head, '\0');
+    return size * count;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct ls_call *call = arg;
+    size_t length = size * count;
+
+    if (call->answer.length + length > call->max_response_bytes) {
+        call->too_big = true;
+        return 0;
+    }
+    ls_buf_add(&call->answer, bytes, length);
+    return length;
+}
+
+/* -------- a call's life -------- */
+
+static void wipe(char **text)
+{
+    if (*text)
+        explicit_bzero(*text, strlen(*text));
+    free(*text);
+    *text = NULL;
+}
+
+static void trim(struct ls_buf *buf)
+{
+    if (buf->capacity > KEEP_BYTES)
+        ls_buf_fini(buf);
+    else
+        ls_buf_clear(buf);
+}
+
+static void call_free(struct ls_call *call)
+{
+    if (call->easy)
+        curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    free(call->url);
+    free(call->method);
+    free(call->ca_file);
+    wipe(&call->userpwd);
+    ls_buf_fini(&call->body);
+    ls_buf_fini(&call->head);
+    ls_buf_fini(&call->answer);
+    free(call);
+}
+
+/* Back into the pool, with its easy handle and small buffers. */
+static void release(struct ls_http *http, struct ls_call *call)
+{
+    if (http->closed || http->pool.count >= POOLED) {
+        call_free(call);
+        return;
+    }
+    if (call->easy)
+        curl_easy_reset(call->easy);
+    curl_slist_free_all(call->headers);
+    call->headers = NULL;
+    free(call->url);
+    free(call->method);
+    free(call->ca_file);
+    wipe(&call->userpwd);
+    call->url = call->method = call->ca_file = NULL;
+    trim(&call->body);
+    trim(&call->head);
+    trim(&call->answer);
+    call->body_sent = 0;
+    call->has_body = call->idempotent = call->too_big = false;
+    call->refusal.code = LS_E_NONE;
+    call->curl_text[0] = '\0';
+    list_add(&http->pool, call);
+}
+
+static bool is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    host = host ? host + 3 : url;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
+           (strncasecmp(host, "localhost", 9) == 0 && strchr(":/?#", host[9]));
+}
+
+static void set_method(struct ls_call *call)
+{
+    CURL *easy = call->easy;
+
+    if (!call->has_body && strcmp(call->method, "GET") == 0)
+        return;
+    if (strcmp(call->method, "HEAD") == 0) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    if (!call->has_body && strcmp(call->method, "POST") != 0) {
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+        if (!call->idempotent && strcmp(call->method, "OPTIONS") != 0)
+            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L); /* nothing to refuse to rewind */
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    if (strcmp(call->method, "POST") != 0)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
+    if (call->idempotent || call->body.length == 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.data ? call->body.data : "");
+        if (!call->idempotent)
+            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_wanted);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+}
+
+static void set_up(struct ls_call *call, int64_t now_ms)
+{
+    struct ls_http *http = call->http;
+    CURL *easy = call->easy;
+    bool safe = call->idempotent || strcmp(call->method, "GET") == 0;
+    int64_t left = call->deadline_ms - now_ms;
+    int64_t connect = left < call->connect_timeout_ms ? left : call->connect_timeout_ms;
+    long age = http->options.idle_age_s;
+
+    if (!safe && age > POST_IDLE_AGE_S)
+        age = POST_IDLE_AGE_S;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text);
+    curl_easy_setopt(easy, CURLOPT_URL, call->url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, age);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)left);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, http->options.user_agent);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    if (call->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, call->ca_file);
+    if (call->userpwd) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl_easy_setopt(easy, CURLOPT_USERPWD, call->userpwd);
+    }
+    if (is_loopback(call->url))
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    set_method(call);
+}
+
+static void activate(struct ls_call *call, int64_t now_ms)
+{
+    struct ls_http *http = call->http;
+
+    call->state = ACTIVE;
+    list_add(&http->active, call);
+    if (!call->easy)
+        call->easy = curl_easy_init();
+    ls_assert(call->easy);
+    set_up(call, now_ms);
+    ls_assert(curl_multi_add_handle(http->multi, call->easy) == CURLM_OK);
+}
+
+/* The last act of a call: its owner hears of it. */
+static void finish(struct ls_call *call, const struct ls_http_response *response,
+                   const struct ls_err *err)
+{
+    struct ls_http *http = call->http;
+
+    http->busy++;
+    call->done(call->arg, response, err);
+    http->busy--;
+    release(http, call);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct ls_http *http = timer->data;
+    int64_t now_ms = ls_clock_mono_ms();
+    struct ls_call *call = http->waiting.first;
+
+    while (call && !http->closed) {
+        struct ls_call *next = call->next;
+        struct ls_err err = call->refusal;
+        if (err.code == LS_E_NONE && call->deadline_ms <= now_ms) {
+            err = (struct ls_err)LS_ERR_INIT;
+            ls_fail(&err, LS_E_TIMEOUT,
+                    "request was not sent within its deadline: too many are under way");
+        }
+        if (err.code != LS_E_NONE) {
+            list_remove(&http->waiting, call);
+            finish(call, NULL, &err);
+            call = http->waiting.first; /* the callback may have changed the list */
+            continue;
+        }
+        call = next;
+    }
+    if (!http->closed)
+        start_waiting(http);
+}
+
+static void start_waiting(struct ls_http *http)
+{
+    int64_t now_ms = ls_clock_mono_ms();
+    struct ls_call *call = http->waiting.first;
+
+    while (call && http->active.count < http->options.max_active) {
+        struct ls_call *next = call->next;
+        if (call->refusal.code == LS_E_NONE && call->deadline_ms > now_ms) {
+            list_remove(&http->waiting, call);
+            activate(call, now_ms);
+        }
+        call = next;
+    }
+    if (http->waiting.count == 0)
+        uv_timer_stop(&http->sweep);
+}
+
+/* -------- beginning -------- */
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+static void copy_headers(struct ls_call *call, const struct ls_http_request *request)
+{
+    const struct ls_http_header *header = request->headers;
+    struct ls_buf line = {0};
+    bool has_type = false;
+
+    for (; header && header->name; header++) {
+        if (has_control(header->name) || strchr(header->name, ':') || has_control(header->value)) {
+            ls_fail(&call->refusal, LS_E_USAGE,
+                    "header '%s' holds characters that no header may hold", header->name);
+            break;
+        }
+        has_type |= strcasecmp(header->name, "content-type") == 0;
+        ls_buf_clear(&line);
+        /* libcurl leaves a header without a value out unless it ends with ';' */
+        ls_buf_printf(&line, header->value[0] ? "%s: %s" : "%s;%s", header->name, header->value);
+        call->headers = curl_slist_append(call->headers, line.data);
+    }
+    call->headers = curl_slist_append(call->headers, "Expect:");
+    if (!has_type && request->body) /* libcurl would call it a form */
+        call->headers = curl_slist_append(call->headers, "Content-Type:");
+    ls_buf_fini(&line);
+}
+
+static struct ls_call *new_call(struct ls_http *http)
+{
+    struct ls_call *call = http->pool.last;
+
+    if (call)
+        list_remove(&http->pool, call);
+    else
+        call = LS_NEW(struct ls_call);
+    call->http = http;
+    call->refusal = (struct ls_err)LS_ERR_INIT;
+    return call;
+}
+
+struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request *request,
+                              ls_http_cb *done, void *arg)
+{
+    struct ls_call *call = new_call(http);
+    int64_t now_ms = ls_clock_mono_ms();
+    char shown[256];
+
+    call->done = done;
+    call->arg = arg;
+    call->url = ls_xstrdup(request->url);
+    call->method = ls_xstrdup(request->method ? request->method : "GET");
+    call->ca_file = ls_xstrdup(request->ca_file);
+    call->userpwd = ls_xstrdup(request->userpwd);
+    call->has_body = request->body != NULL;
+    if (request->body)
+        ls_buf_add(&call->body, request->body, request->body_length);
+    call->idempotent = request->idempotent;
+    call->deadline_ms =
+        now_ms + (request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
+    call->connect_timeout_ms =
+        request->connect_timeout_ms > 0 ? request->connect_timeout_ms : DEFAULT_CONNECT_MS;
+    call->max_response_bytes =
+        request->max_response_bytes ? request->max_response_bytes : DEFAULT_RESPONSE_BYTES;
+    copy_headers(call, request);
+    if (strncasecmp(call->url, "http://", 7) != 0 && strncasecmp(call->url, "https://", 8) != 0)
+        ls_fail(&call->refusal, LS_E_USAGE, "'%s' is not an http or https URL",
+                ls_http_url_shown(call->url, shown, sizeof(shown)));
+    else if (!call->method[0] ||
+             strspn(call->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(call->method))
+        ls_fail(&call->refusal, LS_E_USAGE, "'%s' is not an HTTP method", call->method);
+    if (http->waiting.count >= http->options.max_waiting)
+        ls_fail(&call->refusal, LS_E_CANCELLED, "too many requests wait (%d)", http->waiting.count);
+
+    if (call->refusal.code == LS_E_NONE && http->waiting.count == 0 &&
+        http->active.count < http->options.max_active) {
+        activate(call, now_ms);
+        return call;
+    }
+    call->state = WAITING;
+    list_add(&http->waiting, call);
+    if (call->refusal.code != LS_E_NONE)
+        uv_timer_start(&http->sweep, on_sweep, 0, SWEEP_MS);
+    else if (!uv_is_active((uv_handle_t *)&http->sweep))
+        uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    return call;
+}
+
+void ls_http_cancel(struct ls_call **pointer)
+{
+    struct ls_call *call = *pointer;
+    struct ls_http *http;
+
+    *pointer = NULL;
+    if (!call)
+        return;
+    http = call->http;
+    if (call->state == ACTIVE) {
+        list_remove(&http->active, call);
+        curl_multi_remove_handle(http->multi, call->easy);
+    } else {
+        list_remove(&http->waiting, call);
+    }
+    release(http, call);
+    if (!http->busy) /* else drain does it at its end */
+        start_waiting(http);
+}
+
+int ls_http_active(const struct ls_http *http)
+{
+    return http->active.count;
+}
+
+int ls_http_waiting(const struct ls_http *http)
+{
+    return http->waiting.count;
+}
+
+/* -------- ending -------- */
+
+static enum ls_err_code code_of(CURLcode result, long sent)
+{
+    switch (result) {
+    case CURLE_URL_MALFORMAT:
+        return LS_E_USAGE;
+    case CURLE_SSL_CACERT_BADFILE:
+        return LS_E_CONFIG;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return LS_E_NETWORK;
+    case CURLE_OPERATION_TIMEDOUT:
+        return sent > 0 ? LS_E_LOST : LS_E_TIMEOUT;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return LS_E_INVALID;
+    default:
+        return sent > 0 ? LS_E_LOST : LS_E_NETWORK;
+    }
+}
+
+static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
+{
+    const char *why = curl_easy_strerror(result);
+    char shown[256];
+    long sent = 0;
+
+    /* libcurl's own text may quote the URL with its secrets: only the fixed sentence of the code is
+     * used */
+    ls_http_url_shown(call->url, shown, sizeof(shown));
+    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    if (result == CURLE_SEND_FAIL_REWIND) /* it was sent, and we refused to send it twice */
+        sent = 1;
+    if (call->too_big) {
+        ls_fail(err, LS_E_TOO_BIG, "answer of '%s' exceeds %zu bytes", shown,
+                call->max_response_bytes);
+        return;
+    }
+    switch (code_of(result, sent)) {
+    case LS_E_INVALID:
+        ls_fail(err, LS_E_INVALID, "'%s' does not answer by HTTP", shown);
+        break;
+    case LS_E_LOST:
+        if (result == CURLE_OPERATION_TIMEDOUT)
+            ls_fail(err, LS_E_LOST, "no answer from '%s': timeout", shown);
+        else
+            ls_fail(err, LS_E_LOST, "no answer from '%s': connection lost", shown);
+        break;
+    case LS_E_TIMEOUT:
+        ls_fail(err, LS_E_TIMEOUT, "cannot reach '%s': timeout", shown);
+        break;
+    case LS_E_USAGE:
+        ls_fail(err, LS_E_USAGE, "'%s' is not a URL", shown);
+        break;
+    default:
+        ls_fail(err, code_of(result, sent), "cannot reach '%s': %s", shown, why);
+        if (result == CURLE_PEER_FAILED_VERIFICATION)
+            ls_hint(err, "its certificate is not trusted: give the authority's with ca_file");
+    }
+}
+
+static void complete(struct ls_call *call, CURLcode result)
+{
+    struct ls_http *http = call->http;
+    struct ls_http_response response = {0};
+    struct ls_err err = LS_ERR_INIT;
+    const char *date;
+    curl_off_t total_us = 0;
+    long status = 0;
+
+    list_remove(&http->active, call);
+    if (result != CURLE_OK) {
+        describe(call, result, &err);
+        curl_multi_remove_handle(http->multi, call->easy);
+        finish(call, NULL, &err);
+        return;
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &total_us);
+    curl_multi_remove_handle(http->multi, call->easy);
+    ls_buf_putc(&call->head, '\0');
+    ls_buf_reserve(&call->answer, 1);
+    call->answer.data[call->answer.length] = '\0';
+    response.status = (int)status;
+    response.body = (struct ls_span){call->answer.data, call->answer.length};
+    response.headers = call->head.data;
+    response.elapsed_ms = total_us / 1000;
+    date = ls_http_header_get(&response, "date");
+    response.remote_ms = date ? ls_http_date_parse(date) : 0;
+    if (response.remote_ms < 0)
+        response.remote_ms = 0;
+    finish(call, &response, NULL);
+}
+
+/* Those that libcurl has finished. */
+static void drain(struct ls_http *http)
+{
+    CURLMsg *message;
+    int left;
+
+    http->busy++;
+    while (!http->closed && (message = curl_multi_info_read(http->multi, &left))) {
+        struct ls_call *call = NULL;
+        CURLcode result = message->data.result;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        complete(call, result);
+    }
+    http->busy--;
+    if (!http->closed)
+        start_waiting(http);
+}
+
+/* -------- the client -------- */
+
+struct ls_http *ls_http_new(uv_loop_t *loop, const struct ls_http_options *options)
+{
+    static bool once;
+    struct ls_http *http = LS_NEW(struct ls_http);
+
+    if (!once)
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+    once = true;
+    if (options)
+        http->options = *options;
+    if (http->options.max_active <= 0)
+        http->options.max_active = DEFAULT_ACTIVE;
+    if (http->options.max_waiting <= 0)
+        http->options.max_waiting = DEFAULT_WAITING;
+    if (http->options.idle_age_s <= 0)
+        http->options.idle_age_s = DEFAULT_IDLE_AGE_S;
+    http->options.user_agent = ls_xstrdup(http->options.user_agent ? http->options.user_agent
+                                                                   : "lockstep/" LOCKSTEP_VERSION);
+    http->loop = loop;
+    http->multi = curl_multi_init();
+    ls_assert(http->multi);
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)http->options.max_active);
+    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)http->options.max_per_host);
+    uv_timer_init(loop, &http->timer);
+    uv_timer_init(loop, &http->sweep);
+    http->timer.data = http->sweep.data = http;
+    http->open_handles = 2;
+    return http;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct ls_http *http = handle->data;
+
+    if (--http->open_handles > 0)
+        return;
+    free((char *)http->options.user_agent);
+    free(http);
+}
+
+static void free_list(struct ls_http *http, struct list *list)
+{
+    while (list->first) {
+        struct ls_call *call = list->first;
+        list_remove(list, call);
+        if (list == &http->active)
+            curl_multi_remove_handle(http->multi, call->easy);
+        call_free(call);
+    }
+}
+
+void ls_http_close(struct ls_http **pointer)
+{
+    struct ls_http *http = *pointer;
+
+    *pointer = NULL;
+    if (!http)
+        return;
+    http->closed = true;
+    free_list(http, &http->active);
+    free_list(http, &http->waiting);
+    free_list(http, &http->pool);
+    curl_multi_cleanup(http->multi);
+    http->multi = NULL;
+    uv_close((uv_handle_t *)&http->timer, on_closed);
+    uv_close((uv_handle_t *)&http->sweep, on_closed);
+}
+
+/* -------- reading answers -------- */
+
+const char *ls_http_header_get(const struct ls_http_response *response, const char *name)
+{
+    size_t length = strlen(name);
+    const char *at;
+
+    for (at = response->headers; at && *at; at += strlen(at) + 1)
+        if (strncasecmp(at, name, length) == 0 && at[length] == ':') {
+            at += length + 1;
+            return at + strspn(at, " \t");
+        }
+    return NULL;
+}
+
+int ls_http_status_error(const struct ls_http_response *response, const char *shown,
+                         struct ls_err *err)
+{
+    int status = response->status;
+    int64_t after =
+        ls_retry_after_ms(ls_http_header_get(response, "retry-after"), response->remote_ms);
+    enum ls_err_code code = LS_E_PERMANENT;
+
+    if (status >= 200 && status < 300)
+        return 0;
+    if (status == 429 || (status == 503 && after >= 0))
+        code = LS_E_THROTTLED;
+    else if (status == 408 || status == 425 || status >= 500)
+        code = LS_E_TRANSIENT;
+    else if (status == 401 || status == 403)
+        code = LS_E_AUTH;
+    else if (status == 404 || status == 410)
+        code = LS_E_NOT_FOUND;
+    else if (status == 409 || status == 412)
+        code = LS_E_CONFLICT;
+    ls_fail(err, code, "'%s' answered %d", shown, status);
+    if (status >= 300 && status < 400)
+        ls_hint(err, "redirects are not followed: give the final URL");
+    if (err) {
+        err->http_status = status;
+        err->retry_after_ms = after;
+    }
+    return -1;
+}

@@ -33,7 +33,7 @@ static void rule__error_rate__fires_above_ten_percent_and_clears_below_five(void
     assert_int_equal(error_level(94, 6), LS_LEVEL_BETWEEN);
     assert_int_equal(error_level(95, 5), LS_LEVEL_BELOW);
     ls_rule_error_rate(&limits, &(struct ls_rule_window){.ok = 38, .failed = 12}, &finding);
-    assert_string_equal(finding.details, "12 failures out of 50 syncs in the last 5m");
+    assert_string_equal(finding.details, "12 failures out of 50 syncs in the last 5m 0s");
 }
 
 static void rule__no_or_few_samples__say_nothing(void **state)

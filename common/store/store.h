@@ -155,7 +155,9 @@ struct ls_snapshot {
 void ls_snapshot_free(struct ls_snapshot *snapshot);
 
 typedef void ls_store_begin_cb(void *arg, struct ls_snapshot *snapshot /* owned by the callee */, const struct ls_err *err);
-/* Take the record for the claim with this fence and read it. LS_E_FENCED when a higher fence has it. */
+/* Take the record for the claim with this fence and read it. LS_E_FENCED when a higher fence has it. With fence 0 it is only read
+ * (in a read-only store too): nothing is taken, and a uid that no link row has is answered as well: "l-<local id>" by the link row of
+ * that local id, else as the new record it would be; "r-<remote id>" likewise. */
 void ls_store_begin(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, uint64_t fence, ls_store_begin_cb *done, void *arg);
 
 /* Durably note that a write is about to leave: op row `sent` and, for updates and creates, the hash in the echo ledger. Must be

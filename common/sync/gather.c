@@ -1,0 +1,327 @@
+#include "common/sync/gather.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+
+#define DEFAULT_FLIGHTS 4
+#define SINGLE_FLIGHTS 32 /* where a platform has no batches, more requests may be out */
+
+struct lane;
+
+struct ls_ticket {
+    struct lane *lane;
+    struct ls_ticket *previous, *next; /* while waiting */
+    bool waiting;
+    char *id;              /* read: owned */
+    struct ls_write write; /* write: what it points to is borrowed */
+    ls_gather_cb *done;    /* NULL: cancelled */
+    void *arg;
+};
+
+struct flight {
+    struct lane *lane;
+    struct flight *previous, *next;
+    struct ls_remote_call *call;
+    size_t count;
+    struct ls_ticket **tickets;
+};
+
+struct lane {
+    struct ls_gather *gather;
+    bool writes;
+    size_t most;        /* in one request */
+    size_t flights_max; /* requests out at once */
+    size_t waiting, out;
+    bool due; /* the wait is over: send what there is as soon as a flight is free */
+    struct ls_ticket *first, *last;
+    struct flight *flights;
+    uint64_t items, requests;
+};
+
+struct ls_gather {
+    struct ls_gather_options options;
+    uv_timer_t *timer; /* frees itself on close */
+    struct lane reads, writes;
+};
+
+static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, ls_gather_cb *done,
+                             void *arg);
+static void on_timer(uv_timer_t *timer);
+static void send_waiting(struct lane *lane);
+static void take_off(struct lane *lane);
+static void begin_call(struct flight *flight);
+static void on_page(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
+static const struct ls_remote *find_item(const struct flight *flight, size_t index,
+                                         const struct ls_remote_page *page);
+static void unlink_waiting(struct ls_ticket *ticket);
+static void unlink_flight(struct flight *flight);
+static void free_ticket(struct ls_ticket *ticket);
+static void free_flight(struct flight *flight);
+static void free_timer(uv_handle_t *handle);
+
+struct ls_gather *ls_gather_new(const struct ls_gather_options *options)
+{
+    const struct ls_capabilities *can =
+        ls_connector_capabilities(options->connector, options->mapping->entity);
+    struct ls_gather *gather = LS_NEW(struct ls_gather);
+    size_t flights = options->flights ? options->flights : DEFAULT_FLIGHTS;
+    size_t page = can && can->page_max ? can->page_max : 1;
+    size_t batch = can && can->batch_max ? can->batch_max : 1;
+
+    if (options->wait_ms < 0)
+        page = batch = 1;
+    gather->options = *options;
+    gather->reads = (struct lane){.gather = gather, .most = page};
+    gather->writes = (struct lane){.gather = gather, .writes = true, .most = batch};
+    gather->reads.flights_max = page > 1 ? flights : SINGLE_FLIGHTS;
+    gather->writes.flights_max = batch > 1 ? flights : SINGLE_FLIGHTS;
+    gather->timer = LS_NEW(uv_timer_t);
+    uv_timer_init(options->loop, gather->timer);
+    gather->timer->data = gather;
+    return gather;
+}
+
+void ls_gather_free(struct ls_gather *gather)
+{
+    struct lane *lanes[2];
+
+    if (!gather)
+        return;
+    lanes[0] = &gather->reads;
+    lanes[1] = &gather->writes;
+    for (int i = 0; i < 2; i++) {
+        while (lanes[i]->first) {
+            struct ls_ticket *ticket = lanes[i]->first;
+            unlink_waiting(ticket);
+            free_ticket(ticket);
+        }
+        while (lanes[i]->flights) {
+            struct flight *flight = lanes[i]->flights;
+            ls_remote_cancel(&flight->call);
+            unlink_flight(flight);
+            free_flight(flight);
+        }
+    }
+    uv_close((uv_handle_t *)gather->timer, free_timer);
+    free(gather);
+}
+
+struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, ls_gather_cb *done,
+                                void *arg)
+{
+    struct ls_ticket *ticket = LS_NEW(struct ls_ticket);
+
+    ticket->id = ls_xstrdup(id);
+    return add(&gather->reads, ticket, done, arg);
+}
+
+struct ls_ticket *ls_gather_write(struct ls_gather *gather, const struct ls_write *write,
+                                  ls_gather_cb *done, void *arg)
+{
+    struct ls_ticket *ticket = LS_NEW(struct ls_ticket);
+
+    ticket->write = *write;
+    return add(&gather->writes, ticket, done, arg);
+}
+
+void ls_gather_cancel(struct ls_ticket **ticket)
+{
+    struct ls_ticket *taken = *ticket;
+
+    if (!taken)
+        return;
+    *ticket = NULL;
+    if (taken->waiting) {
+        unlink_waiting(taken);
+        free_ticket(taken);
+    } else {
+        taken->done = NULL;
+    }
+}
+
+struct ls_gather_stats ls_gather_stats(const struct ls_gather *gather)
+{
+    return (struct ls_gather_stats){.reads = gather->reads.items,
+                                    .read_requests = gather->reads.requests,
+                                    .writes = gather->writes.items,
+                                    .write_requests = gather->writes.requests};
+}
+
+static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, ls_gather_cb *done,
+                             void *arg)
+{
+    struct ls_gather *gather = lane->gather;
+
+    ticket->lane = lane;
+    ticket->done = done;
+    ticket->arg = arg;
+    ticket->waiting = true;
+    ticket->previous = lane->last;
+    if (lane->last)
+        lane->last->next = ticket;
+    else
+        lane->first = ticket;
+    lane->last = ticket;
+    lane->waiting++;
+    if (gather->options.wait_ms <= 0)
+        lane->due = true;
+    else if (!lane->due && !uv_is_active((uv_handle_t *)gather->timer))
+        uv_timer_start(gather->timer, on_timer, (uint64_t)gather->options.wait_ms, 0);
+    send_waiting(lane);
+    return ticket;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct ls_gather *gather = timer->data;
+
+    gather->reads.due = gather->reads.waiting > 0;
+    gather->writes.due = gather->writes.waiting > 0;
+    send_waiting(&gather->reads);
+    send_waiting(&gather->writes);
+}
+
+static void send_waiting(struct lane *lane)
+{
+    while (lane->waiting && lane->out < lane->flights_max &&
+           (lane->due || lane->waiting >= lane->most))
+        take_off(lane);
+    if (!lane->waiting)
+        lane->due = false;
+}
+
+static void take_off(struct lane *lane)
+{
+    struct flight *flight = LS_NEW(struct flight);
+
+    flight->lane = lane;
+    flight->tickets = ls_xcalloc(lane->most, sizeof(struct ls_ticket *));
+    while (lane->first && flight->count < lane->most) {
+        struct ls_ticket *ticket = lane->first;
+        unlink_waiting(ticket);
+        flight->tickets[flight->count++] = ticket;
+    }
+    flight->next = lane->flights;
+    if (lane->flights)
+        lane->flights->previous = flight;
+    lane->flights = flight;
+    lane->out++;
+    lane->requests++;
+    lane->items += flight->count;
+    begin_call(flight);
+}
+
+static void begin_call(struct flight *flight)
+{
+    const struct ls_gather_options *options = &flight->lane->gather->options;
+
+    if (!flight->lane->writes) {
+        const char **ids = ls_xcalloc(flight->count, sizeof *ids);
+        for (size_t i = 0; i < flight->count; i++)
+            ids[i] = flight->tickets[i]->id;
+        flight->call = ls_connector_get(options->connector, options->mapping, ids, flight->count,
+                                        on_page, flight);
+        free(ids);
+    } else if (flight->count == 1) {
+        flight->call = ls_connector_write(options->connector, options->mapping,
+                                          &flight->tickets[0]->write, on_page, flight);
+    } else {
+        struct ls_write *writes = ls_xcalloc(flight->count, sizeof *writes);
+        for (size_t i = 0; i < flight->count; i++)
+            writes[i] = flight->tickets[i]->write;
+        flight->call = ls_connector_write_batch(options->connector, options->mapping, writes,
+                                                flight->count, on_page, flight);
+        free(writes);
+    }
+}
+
+static void on_page(void *arg, const struct ls_remote_page *page, const struct ls_err *err)
+{
+    struct flight *flight = arg;
+    struct lane *lane = flight->lane;
+
+    flight->call = NULL;
+    unlink_flight(flight);
+    lane->out--;
+    for (size_t i = 0; i < flight->count; i++) {
+        struct ls_ticket *ticket = flight->tickets[i];
+        ls_gather_cb *done = ticket->done;
+        const struct ls_remote *item = err ? NULL : find_item(flight, i, page);
+        struct ls_err missing = LS_ERR_INIT;
+
+        ticket->done = NULL;
+        if (!done)
+            continue;
+        if (err) {
+            done(ticket->arg, NULL, 0, err);
+        } else if (!item && lane->writes && flight->count > 1) {
+            ls_fail(&missing, LS_E_LOST, "the answer to a batch of %zu writes leaves one out",
+                    flight->count);
+            done(ticket->arg, NULL, page->remote_ms, &missing);
+        } else if (item && item->error.code != LS_E_NONE && lane->writes) {
+            done(ticket->arg, NULL, page->remote_ms, &item->error);
+        } else {
+            done(ticket->arg, item, page->remote_ms, NULL);
+        }
+    }
+    free_flight(flight);
+    send_waiting(lane);
+}
+
+static const struct ls_remote *find_item(const struct flight *flight, size_t index,
+                                         const struct ls_remote_page *page)
+{
+    if (flight->lane->writes)
+        return index < page->count ? &page->items[index] : NULL;
+    for (size_t i = 0; i < page->count; i++)
+        if (page->items[i].id && strcmp(page->items[i].id, flight->tickets[index]->id) == 0)
+            return &page->items[i];
+    return NULL;
+}
+
+static void unlink_waiting(struct ls_ticket *ticket)
+{
+    struct lane *lane = ticket->lane;
+
+    if (ticket->previous)
+        ticket->previous->next = ticket->next;
+    else
+        lane->first = ticket->next;
+    if (ticket->next)
+        ticket->next->previous = ticket->previous;
+    else
+        lane->last = ticket->previous;
+    ticket->previous = ticket->next = NULL;
+    ticket->waiting = false;
+    lane->waiting--;
+}
+
+static void unlink_flight(struct flight *flight)
+{
+    if (flight->previous)
+        flight->previous->next = flight->next;
+    else
+        flight->lane->flights = flight->next;
+    if (flight->next)
+        flight->next->previous = flight->previous;
+}
+
+static void free_ticket(struct ls_ticket *ticket)
+{
+    free(ticket->id);
+    free(ticket);
+}
+
+static void free_flight(struct flight *flight)
+{
+    for (size_t i = 0; i < flight->count; i++)
+        free_ticket(flight->tickets[i]);
+    free(flight->tickets);
+    free(flight);
+}
+
+static void free_timer(uv_handle_t *handle)
+{
+    free(handle);
+}

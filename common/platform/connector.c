@@ -3,7 +3,12 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/config/config.h"
+#include "common/platform/wordpress/woocommerce.h"
 
+static struct ls_connector *make_woocommerce(const struct ls_config_account *account,
+                                             uv_loop_t *loop, struct ls_http *http,
+                                             struct ls_err *err);
 static struct ls_remote_call *start(struct ls_remote_call *call, ls_remote_cb *done, void *arg);
 static struct ls_remote_call *refuse_entity(struct ls_connector *connector, const char *entity);
 static void release(struct ls_remote_call *call);
@@ -11,6 +16,44 @@ static void unlink_call(struct ls_remote_call *call);
 static void free_call(struct ls_remote_call *call);
 static void on_later(uv_timer_t *timer);
 static void on_timer_closed(uv_handle_t *handle);
+
+/* The platforms an account can name. */
+static const struct {
+    const char *name;
+    struct ls_connector *(*make)(const struct ls_config_account *account, uv_loop_t *loop,
+                                 struct ls_http *http, struct ls_err *err);
+} platforms[] = {
+    {"woocommerce", make_woocommerce},
+};
+
+struct ls_connector *ls_connector_new(const struct ls_config_account *account, uv_loop_t *loop,
+                                      struct ls_http *http, struct ls_err *err)
+{
+    for (size_t i = 0; i < LS_COUNT(platforms); i++)
+        if (account->platform && !strcmp(platforms[i].name, account->platform))
+            return platforms[i].make(account, loop, http, err);
+    ls_fail(err, LS_E_CONFIG,
+            "account '%s' is of platform '%s', which this build has no connector for",
+            account->name, account->platform ? account->platform : "");
+    ls_hint(err, "known: woocommerce");
+    return NULL;
+}
+
+static struct ls_connector *make_woocommerce(const struct ls_config_account *account,
+                                             uv_loop_t *loop, struct ls_http *http,
+                                             struct ls_err *err)
+{
+    return ls_woocommerce_new(
+        &(struct ls_woocommerce_options){
+            .account = account->name,
+            .url = account->url,
+            .consumer_key = account->consumer_key,
+            .consumer_secret = account->consumer_secret,
+            .ca_file = account->ca_file,
+            .timeout_ms = account->timeout_ms,
+        },
+        loop, http, err);
+}
 
 struct ls_connector *ls_connector_new_with(const struct ls_connector_ops *ops, void *self,
                                            uv_loop_t *loop, const char *account)

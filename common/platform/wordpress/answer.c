@@ -66,12 +66,12 @@ json_t *ls_wp_answer_read(const struct ls_wp_answer *answer, struct ls_err *err)
 
     if (good && root)
         return root;
-    if (good) {
+    if (good) { /* jansson's own text would quote the body */
         put_title(title, sizeof title, answer->body, answer->length);
         ls_fail(err, answer->write ? LS_E_LOST : LS_E_TRANSIENT,
-                "%s: http %d, but the answer is not JSON (%zu bytes, %s%s%s)", answer->what,
-                answer->status, answer->length, *title ? "page '" : problem.text, title,
-                *title ? "'" : "");
+                "%s: http %d, but the answer is not JSON (%zu bytes, wrong at byte %d)%s%s%s",
+                answer->what, answer->status, answer->length, problem.position,
+                *title ? ", page '" : "", title, *title ? "'" : "");
         if (err) {
             err->http_status = answer->status;
             snprintf(err->reason, sizeof err->reason, "not_json");
@@ -120,10 +120,8 @@ enum ls_wp_stale ls_wp_stale(const struct ls_err *err)
 static json_t *parse(const struct ls_wp_answer *answer, json_error_t *problem)
 {
     *problem = (json_error_t){0};
-    if (!answer->length) {
-        snprintf(problem->text, sizeof problem->text, "empty");
+    if (!answer->length)
         return NULL;
-    }
     return json_loadb(answer->body, answer->length, JSON_ALLOW_NUL, problem);
 }
 

@@ -1,0 +1,52 @@
+/* The state of a queue in one O(1) call, and pausing it. */
+#ifndef LS_QUEUE_STAT_H
+#define LS_QUEUE_STAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/redis/cmd.h"
+#include "common/redis/keys.h"
+#include "common/redis/reply.h"
+
+struct ls_queue_stat {
+    int64_t ms; /* Redis' time */
+    int64_t pending_high, pending, pending_low;
+    int64_t delayed, reserved;
+    int64_t running; /* claims begun less claims ended; exact as long as nobody edits `stats` */
+    int64_t dead, dead_groups;
+    int64_t keyed;           /* keys that wait or run */
+    int64_t workers;         /* all */
+    int64_t workers_expired; /* their lease ran out and nobody took their claims yet */
+    int64_t oldest_ms; /* age of the oldest waiting job at the head of a lane; -1 when none waits or
+                        * its age is unknown (a raw push has no id yet) */
+    int64_t next_due_ms; /* ms from now to the first delayed or reserved job; -1 when none */
+    int64_t overdue_ms;  /* how long the first delayed job has been due; 0 when it is not */
+    int64_t bound;       /* 0: none */
+    bool paused;
+    struct ls_span paused_by; /* what the pausing party said; borrowed from the reply */
+    /* Totals since the queue exists. */
+    int64_t pushed, claimed, done, retried, again, given_back, rekeyed, died, cancelled;
+    const struct ls_reply *counters; /* name, value, ...: all of `stats`; borrowed */
+    size_t counter_count;
+};
+
+void ls_queue_stat_build(struct ls_cmd *cmd, const struct ls_keys *keys);
+int ls_queue_stat_parse(const struct ls_reply *reply, struct ls_queue_stat *stat,
+                        struct ls_err *err);
+/* HGETALL stats:ring: fields "<minute>/<counter>", minute = Redis' ms / 60000, the last 3 hours. */
+void ls_queue_ring_build(struct ls_cmd *cmd, const struct ls_keys *keys);
+/* 0 and the two parts; -1 when it is no such field. */
+int ls_queue_ring_field(struct ls_span field, int64_t *minute, struct ls_span *counter);
+
+/* Pause: nothing is claimed any more; what runs goes on, pushes are taken. by: who and why. Reply
+ * {OK, was paused 0|1}: parse by ls_queue_pause_parse. */
+void ls_queue_pause_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span by);
+void ls_queue_resume_build(struct ls_cmd *cmd, const struct ls_keys *keys);
+int ls_queue_pause_parse(const struct ls_reply *reply, bool *was_paused, struct ls_err *err);
+
+/* Set the bound on waiting jobs (0 removes it): a plain HSET or HDEL of control/bound. */
+void ls_queue_bound_build(struct ls_cmd *cmd, const struct ls_keys *keys, int64_t bound);
+
+#endif

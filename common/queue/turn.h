@@ -1,0 +1,116 @@
+/* A turn is one trip to Redis for a whole batch: settle what has ended, renew the lease, promote
+ * due jobs, claim new ones (lua/worker_turn.lua).
+ *
+ * struct ls_turn collects settlements as they happen, already encoded; ls_turn_build makes the
+ * command, any number of times and for any identity. Keep the turn until its reply is there: when
+ * the reply is lost, adopt, then build the same turn again for the new identity. Settling is gated
+ * on the claim being there, so what was applied before is not applied twice. (Free counters and
+ * charges of a turn sent twice may count twice; parkings do not add up.)
+ *
+ *   ls_turn_ack(&turn, fence, key);
+ *   ls_turn_build(&turn, &cmd, &keys, &options);
+ *   ... ls_turn_parse(reply, &result, &err) ...
+ *   ls_turn_clear(&turn); */
+#ifndef LS_QUEUE_TURN_H
+#define LS_QUEUE_TURN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/queue/claim.h"
+#include "common/redis/cmd.h"
+#include "common/redis/keys.h"
+#include "common/redis/reply.h"
+
+#define LS_TURN_CLAIM_MAX 256  /* claims asked for in one turn */
+#define LS_TURN_SETTLE_MAX 512 /* settlements in one turn */
+#define LS_TURN_PROMOTE_MAX 64 /* due jobs moved in one turn */
+#define LS_TURN_COUNTS_MAX 16  /* counters in one turn */
+
+/* Fields are the implementation's. {0} is an empty turn; ls_turn_fini at the end. */
+struct ls_turn {
+    struct ls_cmd acks;    /* fences of plain jobs that are done */
+    struct ls_cmd settles; /* everything else, see lua/worker_turn.lua */
+    struct ls_cmd counts;  /* name, delta */
+    int settle_count;      /* in settles */
+    int count_count;
+};
+
+void ls_turn_fini(struct ls_turn *turn);
+void ls_turn_clear(struct ls_turn *turn);
+bool ls_turn_empty(const struct ls_turn *turn);
+/* Is it time to send it: LS_TURN_SETTLE_MAX settlements or 1 MiB? More would still be legal for a
+ * while; build asserts at twice that. */
+bool ls_turn_full(const struct ls_turn *turn);
+/* All of `from` behind what is in `turn`. */
+void ls_turn_append(struct ls_turn *turn, const struct ls_turn *from);
+
+/* In all of these key is that of a keyed claim (ls_claim.keyed) and {0} for a plain one. envelope
+ * is canonical (ls_envelope_write); for keyed claims it has the same key. Its lane is the one that
+ * its priority names. */
+
+/* Done: nothing stays. If a keyed job changed meanwhile, its newer body is queued again. */
+void ls_turn_ack(struct ls_turn *turn, int64_t fence, struct ls_span key);
+/* Failed: again in delay_ms of Redis' time. A newer body of the key takes the place of this one and
+ * waits just as long. Counts `retried`. */
+void ls_turn_retry(struct ls_turn *turn, int64_t fence, struct ls_span key, int64_t delay_ms,
+                   struct ls_span envelope);
+/* Put back with a delay without having failed. As retry, but counts `again`. */
+void ls_turn_again(struct ls_turn *turn, int64_t fence, struct ls_span key, int64_t delay_ms,
+                   struct ls_span envelope);
+/* Give back to the head of its lane: it has not started, or its account is parked. Counts
+ * `given_back`. The only verb that takes an envelope which is not canonical. */
+void ls_turn_back(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span envelope);
+/* Dead: letter from ls_dead_write, group from ls_dead_group, sample a short error text. If a keyed
+ * job changed meanwhile, its newer body is queued. */
+void ls_turn_dead(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span letter,
+                  struct ls_span group, struct ls_span sample);
+/* Checkpoint: the claim stays, its envelope is replaced. */
+void ls_turn_keep(struct ls_turn *turn, int64_t fence, struct ls_span envelope);
+/* A plain claim whose envelope has a key: hand it over to the key's state, as if it had been pushed
+ * by ls_push_keyed. Counts `rekeyed`. */
+void ls_turn_rekey(struct ls_turn *turn, int64_t fence, struct ls_span key,
+                   struct ls_span envelope);
+/* The account waits until delay_ms from now, or longer if it is parked for longer: its jobs move
+ * behind that time when their turn comes. reason is a word for people ("429", "auth"). */
+void ls_turn_park(struct ls_turn *turn, struct ls_span account, int64_t delay_ms,
+                  struct ls_span reason);
+/* The account spent `requests` more of its budget than the one that its claim paid. */
+void ls_turn_charge(struct ls_turn *turn, struct ls_span account, int requests);
+/* Add to a counter of stats and of stats:ring; names [a-z0-9_.:]. Beyond LS_TURN_COUNTS_MAX pairs
+ * it is an assertion: sum up before. */
+void ls_turn_count(struct ls_turn *turn, const char *name, int64_t delta);
+
+struct ls_turn_options {
+    const char *worker;
+    int64_t lease_ms; /* 0 = LS_LEASE_MS */
+    int claim;        /* at most this many new claims; 0 = only settle, beat, promote */
+    unsigned number;  /* the caller's own turn count, begun at random: decides which lane goes
+                       * first (3 of 4 high, the others normal or low) */
+};
+
+void ls_turn_build(const struct ls_turn *turn, struct ls_cmd *cmd, const struct ls_keys *keys,
+                   const struct ls_turn_options *options);
+
+struct ls_turn_result {
+    int64_t ms;          /* Redis' time */
+    int64_t next_due_ms; /* ms from now until the next delayed or reserved job is due, <= 0 when it
+                          * is due already; -1 and has_due false when there is none */
+    bool has_due;
+    bool paused;     /* the queue is paused: nothing is claimed */
+    int64_t settled; /* settlements that took effect (checkpoints too); fewer than sent: those
+                      * claims were settled or stolen before */
+    int64_t pending_high, pending, pending_low; /* what is left */
+    struct ls_claims claims;
+};
+
+/* -1: LS_E_FENCED, the worker is unknown: its claims were stolen or adopted; stop all runs, commit
+ * nothing, join anew. Otherwise what Redis answered. */
+int ls_turn_parse(const struct ls_reply *reply, struct ls_turn_result *result, struct ls_err *err);
+
+/* BLPOP wake <seconds>: an idle worker's sleep; any answer, nil too, means: take a turn. Give the
+ * send a timeout of at least that plus a second. */
+void ls_wake_build(struct ls_cmd *cmd, const struct ls_keys *keys, double seconds);
+
+#endif

@@ -4,6 +4,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/config/value.h"
 
 const struct ls_config_queue *ls_config_queue_find(const struct ls_config *config, const char *name)
 {
@@ -109,6 +110,25 @@ const char *ls_config_owner_name(int owner)
     static const char *const names[] = {"merge", "local", "remote"};
 
     return names[owner];
+}
+
+static const char *const kinds[] = {
+#define KIND(name, what) #name,
+#include "common/tbl/kinds.def"
+    NULL};
+
+bool ls_kind_known(const char *kind, size_t length)
+{
+    for (const char *const *known = kinds; *known; known++) {
+        if (strlen(*known) == length && memcmp(*known, kind, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *ls_kind_nearest(const char *kind)
+{
+    return ls_config_nearest(kind, kinds);
 }
 
 bool ls_config_name_valid(const char *name, size_t length)

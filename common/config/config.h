@@ -232,6 +232,11 @@ struct ls_buf;
 /* The reference of all keys as Markdown tables: what common/config/README.md shows. */
 void ls_config_reference(struct ls_buf *out);
 
+/* Is it a job kind that lockstep serves (common/tbl/kinds.def)? Producers refuse others. */
+bool ls_kind_known(const char *kind, size_t length);
+/* The known kind nearest to a misspelt one; NULL when none is near. */
+const char *ls_kind_nearest(const char *kind);
+
 /* Is it a name for accounts, queues, syncs: 1 to 64 of [a-z0-9._-], starting with a letter or
  * digit? */
 bool ls_config_name_valid(const char *name, size_t length);

@@ -191,6 +191,15 @@ char *ls_cli_redis_url(struct ls_cli *cli, struct ls_err *err)
     return config ? ls_xstrdup(ls_config_redis_url(config)) : NULL;
 }
 
+bool ls_cli_no_pool(const struct ls_redis_url *url, struct ls_err *err)
+{
+    if (!url->path || access(url->path, F_OK) == 0 || errno != ENOENT)
+        return false;
+    ls_fail(err, LS_E_NETWORK, "no pool is running here: there is no socket '%s'", url->path);
+    ls_hint(err, "start one with 'lockstep up', or name a Redis with LOCKSTEP_REDIS");
+    return true;
+}
+
 struct ls_redis_sync *ls_cli_redis(struct ls_cli *cli, struct ls_err *err)
 {
     static const struct ls_redis_sync_options options = {.client_name = "lockstep-cli"};
@@ -203,11 +212,7 @@ struct ls_redis_sync *ls_cli_redis(struct ls_cli *cli, struct ls_err *err)
     if (!text)
         return NULL;
     if (ls_redis_url_parse(&url, text, err) == 0) {
-        if (url.path && access(url.path, F_OK) < 0 && errno == ENOENT) {
-            ls_fail(err, LS_E_NETWORK, "no pool is running here: there is no socket '%s'",
-                    url.path);
-            ls_hint(err, "start one with 'lockstep up', or name a Redis with LOCKSTEP_REDIS");
-        } else {
+        if (!ls_cli_no_pool(&url, err)) {
             cli->redis_open = ls_redis_sync_open(&url, &options, err);
             if (!cli->redis_open && err && err->code == LS_E_NETWORK && url.path)
                 ls_hint(err, "no pool is running here: start one with 'lockstep up'");

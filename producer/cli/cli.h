@@ -78,6 +78,8 @@ char *ls_cli_redis_url(struct ls_cli *cli, struct ls_err *err);
 /* A blocking connection, opened on first use and owned by cli. NULL with *err: no pool there is
  * said so, with `lockstep up`. */
 struct ls_redis_sync *ls_cli_redis(struct ls_cli *cli, struct ls_err *err);
+/* Is url (unix://...) a socket that is not there? Then *err says that no pool is running here. */
+bool ls_cli_no_pool(const struct ls_redis_url *url, struct ls_err *err);
 /* One command, its reply borrowed until the next: ls_cli_redis and ls_redis_sync_send in one. */
 int ls_cli_send(struct ls_cli *cli, const struct ls_cmd *cmd, const struct ls_reply **reply,
                 struct ls_err *err);
@@ -109,6 +111,8 @@ void ls_table_both(struct ls_table *table, const char *shown, const char *json);
 void ls_table_duration(struct ls_table *table, int64_t ms);
 /* Print and free. With no rows people see `empty` (may be NULL). */
 void ls_table_print(struct ls_table *table, const char *empty);
+/* Free without printing. */
+void ls_table_free(struct ls_table *table);
 
 /* ---- progress ---- */
 

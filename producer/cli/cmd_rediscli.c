@@ -17,15 +17,17 @@ struct target {
     char *password;
 };
 
-static int target_make(struct target *target, struct ls_cli *cli, struct ls_err *err)
+static int target_make(struct target *target, struct ls_cli *cli, bool running, struct ls_err *err)
 {
     struct ls_redis_url url = {0};
     char *text = ls_cli_redis_url(cli, err);
     int result = text ? ls_redis_url_parse(&url, text, err) : -1;
 
     free(text);
-    if (result < 0)
+    if (result < 0 || (running && ls_cli_no_pool(&url, err))) {
+        ls_redis_url_fini(&url);
         return -1;
+    }
     target->words[target->count++] = ls_xstrdup("redis-cli");
     if (url.path) {
         target->words[target->count++] = ls_xstrdup("-s");
@@ -84,7 +86,7 @@ char *ls_cli_redis_line(struct ls_cli *cli, struct ls_err *err)
     struct target target = {0};
     struct ls_buf out = {0};
 
-    if (target_make(&target, cli, err) < 0) {
+    if (target_make(&target, cli, false, err) < 0) {
         target_fini(&target);
         return NULL;
     }
@@ -110,7 +112,7 @@ static int run(struct ls_cli *cli, int argc, char **argv)
         fputs(cli->command->usage, stdout);
         return LS_EXIT_OK;
     }
-    if (target_make(&target, cli, &err) < 0) {
+    if (target_make(&target, cli, true, &err) < 0) {
         target_fini(&target);
         return ls_cli_failed(cli, &err);
     }

@@ -197,6 +197,11 @@ void ls_table_print(struct ls_table *table, const char *empty)
         print_text(table);
     else if (empty)
         puts(empty);
+    ls_table_free(table);
+}
+
+void ls_table_free(struct ls_table *table)
+{
     for (size_t i = 0; i < table->cell_count; i++) {
         free(table->cells[i].shown);
         free(table->cells[i].json);

@@ -15,22 +15,16 @@
 #include "common/queue/stat.h"
 #include "common/redis/keys.h"
 #include "common/redis/sync.h"
+#include "producer/lib/pusher.h"
 
-#define IN_FLIGHT_MAX 4             /* push commands sent before the first answer is read */
-#define BATCH_BYTES (512 * 1024)    /* of envelopes in one push command */
-#define DEAD_SLICE 100              /* dead letters a trip */
-#define QUEUES_MAX 256              /* key names kept in a handle */
-
-struct queue {
-    struct ls_keys keys;
-    bool announced;
-};
+#define DEAD_SLICE 100 /* dead letters a trip */
+#define QUEUES_MAX 256 /* key names kept in a handle */
 
 struct lockstep {
     char *address; /* NULL: found at the first connect */
     int64_t timeout_ms;
     struct ls_redis_sync *redis; /* NULL: not connected yet */
-    struct queue **queues;
+    struct ls_pusher_queue **queues;
     size_t queue_count;
     char **kinds; /* allowed besides the known ones */
     size_t kind_count;
@@ -166,9 +160,9 @@ static int connect_redis(struct lockstep *ls, struct ls_err *err)
     return ls->redis ? 0 : -1;
 }
 
-static struct queue *queue_get(struct lockstep *ls, const char *name, struct ls_err *err)
+static struct ls_pusher_queue *queue_get(struct lockstep *ls, const char *name, struct ls_err *err)
 {
-    struct queue *queue;
+    struct ls_pusher_queue *queue;
 
     if (!name || !*name)
         name = "default";
@@ -180,7 +174,7 @@ static struct queue *queue_get(struct lockstep *ls, const char *name, struct ls_
         ls_fail(err, LS_E_USAGE, "more than %d queues by one handle", QUEUES_MAX);
         return NULL;
     }
-    queue = LS_NEW(struct queue);
+    queue = LS_NEW(struct ls_pusher_queue);
     if (ls_keys_init(&queue->keys, name, err) < 0) {
         free(queue);
         return NULL;
@@ -194,8 +188,10 @@ static struct queue *queue_get(struct lockstep *ls, const char *name, struct ls_
 
 /* A job on its way: checked, its envelope written. */
 struct item {
-    struct queue *queue;
+    struct ls_pusher_queue *queue;
     size_t offset, length; /* of the envelope, in push.bytes */
+    size_t id_offset;      /* in push.bytes */
+    struct ls_span id;
     struct ls_push_job job;
     bool status;
 };
@@ -206,7 +202,7 @@ struct push {
     struct item *items;
     size_t count;
     int64_t redis_ms; /* Redis' time, asked for when an at_ms needs it; 0: not asked */
-    struct ls_pushed totals;
+    int64_t fresh;    /* new in their queues */
 };
 
 static int prepare(struct push *push, const struct lockstep_job *job, size_t index, char *id_out,
@@ -247,11 +243,14 @@ static int64_t push_jobs(struct lockstep *ls, const struct lockstep_job *jobs, s
             goto done;
         }
     }
-    for (size_t i = 0; i < count; i++) /* the buffer no longer moves */
-        push.items[i].job.envelope =
-            (struct ls_span){push.bytes.data + push.items[i].offset, push.items[i].length};
+    for (size_t i = 0; i < count; i++) { /* the buffer no longer moves */
+        struct item *item = &push.items[i];
+
+        item->job.envelope = (struct ls_span){push.bytes.data + item->offset, item->length};
+        item->id.data = push.bytes.data + item->id_offset;
+    }
     if (send_all(&push, &surely, &err) == 0)
-        result = push.totals.pushed + push.totals.changed;
+        result = push.fresh;
 done:
     if (pushed)
         *pushed = surely;
@@ -350,6 +349,9 @@ static int prepare(struct push *push, const struct lockstep_job *job, size_t ind
         return -1;
     if (id_out)
         snprintf(id_out, LOCKSTEP_ID_SIZE, "%.*s", LS_SPAN_ARG(envelope.id));
+    item->id_offset = push->bytes.length;
+    item->id.length = envelope.id.length;
+    ls_buf_add(&push->bytes, envelope.id.data, envelope.id.length);
     item->offset = push->bytes.length;
     ls_envelope_write(&push->bytes, &envelope);
     item->length = push->bytes.length - item->offset;
@@ -359,7 +361,6 @@ static int prepare(struct push *push, const struct lockstep_job *job, size_t ind
                        LS_ENVELOPE_MAX);
     }
     item->job.key = envelope.key;
-    item->job.lane = envelope.lane;
     item->job.delay_ms = job->delay_ms;
     if (job->id && *job->id && !envelope.key.length)
         item->job.id = ls_span_of(job->id);
@@ -370,127 +371,41 @@ static int prepare(struct push *push, const struct lockstep_job *job, size_t ind
     return 0;
 }
 
-/* Jobs that one command takes: same queue, keyed or not, no own status. */
-static size_t batch_length(const struct push *push, size_t first)
+static bool repeatable(const struct push *push, size_t first)
 {
-    const struct item *head = &push->items[first];
-    size_t bytes = 0, count = 0;
-
-    while (first + count < push->count && count < LS_PUSH_MAX && bytes < BATCH_BYTES) {
-        const struct item *item = &push->items[first + count];
-
-        if (item->queue != head->queue || !item->job.key.length != !head->job.key.length ||
-            (count && (item->status || head->status)))
-            break;
-        bytes += item->length;
-        count++;
-    }
-    return count;
-}
-
-static bool repeatable(const struct push *push, size_t first, size_t count)
-{
-    for (size_t i = first; i < first + count; i++) {
+    for (size_t i = first; i < push->count; i++) {
         if (!push->items[i].job.key.length && !push->items[i].job.id.length)
             return false;
     }
     return true;
 }
 
-static void build(const struct push *push, size_t first, size_t count, struct ls_push_job *jobs,
-                  struct ls_cmd *cmd)
-{
-    const struct item *head = &push->items[first];
-    const struct ls_keys *keys = &head->queue->keys;
-    struct ls_push_options options = {0};
-    char status_key[LS_KEY_SIZE];
-
-    for (size_t i = 0; i < count; i++)
-        jobs[i] = push->items[first + i].job;
-    if (head->status) {
-        struct ls_envelope envelope;
-        struct ls_err err = LS_ERR_INIT;
-
-        /* The id stands in the bytes that were just written. */
-        ls_assert(ls_envelope_scan(&envelope, head->job.envelope.data, head->job.envelope.length,
-                                   &err) == 0);
-        options.status_key = ls_keys_status(keys, envelope.id, status_key);
-        ls_envelope_fini(&envelope);
-    }
-    if (head->job.key.length)
-        ls_push_keyed_build(cmd, keys, &options, jobs, count);
-    else
-        ls_push_build(cmd, keys, &options, jobs, count);
-}
-
-/* The queue's name goes into the set of known queues with its first push. 1: a command went ahead. */
-static int announce(struct push *push, struct queue *queue, struct ls_cmd *cmd, struct ls_err *err)
-{
-    if (queue->announced)
-        return 0;
-    ls_queue_announce_build(cmd, &queue->keys);
-    if (ls_redis_sync_append(push->ls->redis, cmd, err) < 0)
-        return -1;
-    queue->announced = true;
-    return 1;
-}
-
-static void forget_announcements(struct lockstep *ls)
-{
-    for (size_t i = 0; i < ls->queue_count; i++)
-        ls->queues[i]->announced = false;
-}
-
-struct flight {
-    size_t count;  /* jobs */
-    bool announce; /* an SADD's answer comes before */
-};
-
-/* From *surely on: send up to IN_FLIGHT_MAX batches ahead, read the answers in order. */
+/* From *surely on. */
 static int send_from(struct push *push, size_t *surely, struct ls_err *err)
 {
-    struct ls_redis_sync *redis = push->ls->redis;
-    struct ls_push_job *jobs = ls_xcalloc(LS_PUSH_MAX, sizeof *jobs);
-    struct flight flights[IN_FLIGHT_MAX];
-    size_t sent = *surely, in_flight = 0, first_flight = 0;
-    struct ls_cmd cmd = {0};
-    int result = -1;
+    struct lockstep *ls = push->ls;
+    struct ls_pusher pusher;
+    int result = 0;
 
-    while (*surely < push->count) {
-        while (sent < push->count && in_flight < IN_FLIGHT_MAX) {
-            struct flight *flight = &flights[(first_flight + in_flight) % IN_FLIGHT_MAX];
-            int announced = announce(push, push->items[sent].queue, &cmd, err);
+    ls_pusher_init(&pusher, ls->redis);
+    for (size_t i = *surely; i < push->count && result == 0; i++) {
+        const struct item *item = &push->items[i];
+        char key[LS_KEY_SIZE];
 
-            flight->announce = announced > 0;
-            flight->count = batch_length(push, sent);
-            build(push, sent, flight->count, jobs, &cmd);
-            if (announced < 0 || ls_redis_sync_append(redis, &cmd, err) < 0)
-                goto done;
-            sent += flight->count;
-            in_flight++;
-        }
-        const struct ls_reply *reply;
-        struct ls_pushed pushed;
-
-        if (flights[first_flight].announce && ls_redis_sync_next(redis, &reply, err) < 0)
-            goto done;
-        if (ls_redis_sync_next(redis, &reply, err) < 0 || ls_push_parse(reply, &pushed, err) < 0)
-            goto done;
-        push->totals.pushed += pushed.pushed;
-        push->totals.changed += pushed.changed;
-        *surely += flights[first_flight].count;
-        first_flight = (first_flight + 1) % IN_FLIGHT_MAX;
-        in_flight--;
+        result = ls_pusher_add(
+            &pusher, item->queue, &item->job,
+            item->status ? ls_keys_status(&item->queue->keys, item->id, key) : NULL, err);
     }
-    result = 0;
-done:
+    if (result == 0)
+        result = ls_pusher_finish(&pusher, err);
+    *surely += (size_t)pusher.confirmed;
+    push->fresh += pusher.pushed + pusher.changed;
+    ls_pusher_fini(&pusher);
     /* Answers that nobody reads must not meet the next call. */
-    if (result < 0 && ls_redis_sync_pending(redis)) {
-        ls_redis_sync_close(redis);
-        push->ls->redis = NULL;
+    if (result < 0 && ls_redis_sync_pending(ls->redis)) {
+        ls_redis_sync_close(ls->redis);
+        ls->redis = NULL;
     }
-    ls_cmd_fini(&cmd);
-    free(jobs);
     return result;
 }
 
@@ -499,13 +414,11 @@ static int send_all(struct push *push, size_t *surely, struct ls_err *err)
     for (int attempt = 0;; attempt++) {
         if (connect_redis(push->ls, err) == 0 && send_from(push, surely, err) == 0)
             return 0;
-        forget_announcements(push->ls);
         if (attempt > 0)
             return -1;
-        /* A connection that died while nobody used it shows only now. Nothing was done (NETWORK), or
-         * doing it twice changes nothing. */
-        if (err->code != LS_E_NETWORK &&
-            (err->code != LS_E_LOST || !repeatable(push, *surely, push->count - *surely)))
+        /* A connection that died while nobody used it shows only now. Nothing was done (NETWORK),
+         * or doing it twice changes nothing. */
+        if (err->code != LS_E_NETWORK && (err->code != LS_E_LOST || !repeatable(push, *surely)))
             return -1;
     }
 }
@@ -518,7 +431,7 @@ int lockstep_queue_stat(struct lockstep *ls, const char *name, struct lockstep_q
     const struct ls_reply *reply;
     struct ls_queue_stat seen;
     struct ls_cmd cmd = {0};
-    struct queue *queue;
+    struct ls_pusher_queue *queue;
     struct lockstep_queue_stat full = {.size = stat->size};
     int result = -1;
 
@@ -590,7 +503,7 @@ int64_t lockstep_dead_list(struct lockstep *ls, const char *name, int64_t offset
     struct ls_buf bufs[7] = {{0}};
     struct ls_cmd cmd = {0};
     int64_t given = 0;
-    struct queue *queue;
+    struct ls_pusher_queue *queue;
     bool more = true;
 
     begin(ls);

@@ -18,7 +18,7 @@ int ls_find_dead(struct ls_cli *cli, const struct ls_keys *keys, struct ls_span 
 
 struct ls_find_job {
     const char *state;  /* "pending", "delayed", "reserved", "running", "dead"; NULL: not found */
-    char place[160];    /* the key it lies in */
+    char place[LS_KEY_SIZE];    /* the key it lies in */
     int64_t index;      /* in a list; -1 elsewhere */
     int64_t due_ms;     /* delayed: ms since 1970; else 0 */
     char fence[32];     /* running; "" else */

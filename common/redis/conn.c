@@ -376,6 +376,12 @@ void ls_redis_reconnect(struct ls_redis *conn)
         begin(conn);
 }
 
+void ls_redis_drop(struct ls_redis *conn, const struct ls_err *why)
+{
+    if (!conn->closed && conn->state != DOWN)
+        go_down(conn, why);
+}
+
 bool ls_redis_is_up(const struct ls_redis *conn)
 {
     return conn->state == UP;

@@ -52,6 +52,9 @@ struct ls_redis *ls_redis_open(uv_loop_t *loop, const struct ls_redis_url *url,
 void ls_redis_close(struct ls_redis **conn);
 /* When down: try again now. No-op otherwise. */
 void ls_redis_reconnect(struct ls_redis *conn);
+/* Break it off: as if the connection had been lost for this reason. No-op when down. Pending callbacks are called before it returns.
+ */
+void ls_redis_drop(struct ls_redis *conn, const struct ls_err *why);
 bool ls_redis_is_up(const struct ls_redis *conn);
 /* Of the last server that was up. */
 const struct ls_redis_facts *ls_redis_facts(const struct ls_redis *conn);

@@ -33,6 +33,8 @@ struct ls_handler {
     void (*cancel)(void *self,
                    struct ls_run *run); /* NULL: begin always ends the run before it returns */
     void *self;
+    int64_t timeout_ms; /* of a run whose envelope names none; 0: none, the handler's own calls have
+                           theirs */
 };
 
 /* What a handler may use; borrowed, alive as long as the runner. */

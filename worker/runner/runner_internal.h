@@ -1,0 +1,170 @@
+/* What the files of the runner share. A runner is one process; it has a seat at each queue; a run
+ * is a job in hand.
+ *
+ * A seat is a worker identity at one queue, with its lease, its turns and its runs. There is one
+ * connection for all seats and a second one that sleeps in BLPOP while there is nothing to do. */
+#ifndef LS_RUNNER_RUNNER_INTERNAL_H
+#define LS_RUNNER_RUNNER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/config/config.h"
+#include "common/job/envelope.h"
+#include "common/job/id.h"
+#include "common/job/retry.h"
+#include "common/queue/turn.h"
+#include "common/queue/worker.h"
+#include "common/redis/conn.h"
+#include "common/redis/keys.h"
+#include "worker/child.h"
+#include "worker/handlers/handlers.h"
+#include "worker/runner/handler.h"
+
+#define COUNTER_NAMES 48 /* different counters a seat sums up between two turns */
+#define COUNTER_NAME_SIZE 32
+
+struct seat;
+struct ls_runner;
+
+/* A job in hand: its handler has begun and has not ended it. */
+struct ls_run {
+    struct ls_run *next, *previous; /* in seat->runs, or in runner->spare */
+    struct seat *seat;
+    const struct ls_handler *handler;
+    void *state; /* the handler's */
+    int64_t fence;
+    int64_t deadline_ms; /* uv_now() clock; 0: none */
+    bool keyed, suspect;
+    bool keep; /* bytes are newer than what Redis holds: the next turn carries them */
+    struct ls_envelope envelope; /* spans into bytes (or its scratch) */
+    struct ls_buf bytes;         /* the canonical envelope */
+};
+
+/* Claims that are settled as far as we are concerned, in turns whose answer is not there yet. */
+struct fences {
+    int64_t *list;
+    size_t count, capacity;
+};
+
+enum seat_state {
+    SEAT_AWAY,    /* no connection */
+    SEAT_JOINING, /* join or adopt is under way: nothing is begun, no turn is taken */
+    SEAT_READY,
+    SEAT_LEAVING, /* all is settled: worker_leave is under way */
+    SEAT_LEFT
+};
+
+struct counter {
+    char name[COUNTER_NAME_SIZE];
+    int64_t delta;
+};
+
+struct seat {
+    struct ls_runner *runner;
+    const struct ls_config_queue *config;
+    struct ls_keys keys;
+    struct ls_retry_policy policy; /* of the queue */
+    enum seat_state state;
+
+    char worker[LS_WORKER_ID_SIZE];
+    char olds[LS_ADOPT_MAX][LS_WORKER_ID_SIZE]; /* identities since the last confirmed answer */
+    size_t old_count;
+    bool ever_joined;
+    bool sent_join; /* Redis may know `worker` */
+
+    struct ls_turn next; /* settlements collected */
+    struct ls_turn sent; /* the turn under way */
+    struct fences next_fences, sent_fences;
+    bool in_flight;
+    bool wanted; /* a turn shall be taken at the end of this turn of the loop */
+    unsigned number;
+    int64_t sent_boot_ms, confirmed_boot_ms; /* a lease counts from when its turn was sent */
+    int64_t redis_ms, redis_at_mono_ms;      /* Redis' clock as last seen */
+    int failures;                            /* turns refused in a row */
+    int fruitless;                           /* turns in a row that found work and brought none */
+
+    struct ls_run *runs;
+    int running, suspects, keeps;
+    int64_t average_bytes; /* of an envelope, for the size of the next batch */
+    struct counter counters[COUNTER_NAMES];
+    int counter_count;
+
+    uv_timer_t timer; /* the next turn if nothing happens before */
+    int64_t pause_ms; /* of the idle poll: 250 ms, doubling */
+    bool idle;        /* nothing to do: a wake token is welcome */
+    bool paused;
+};
+
+struct ls_runner {
+    uv_loop_t loop;
+    const struct ls_role_context *context;
+    const struct ls_config *config;
+    struct ls_child *child;
+    struct ls_redis *redis, *wake;
+    struct ls_http *http;
+    struct ls_runner_tools tools;
+    struct ls_handlers *handlers;
+    struct seat *seats;
+    size_t seat_count;
+    struct ls_cmd cmd; /* scratch */
+    struct ls_buf scratch, letter;
+    struct ls_run *spare; /* a pool of runs */
+    int spare_count;
+    uv_idle_t kick;       /* takes the turns that are wanted */
+    uv_timer_t deadlines; /* the earliest deadline of a run */
+    int64_t deadlines_at;
+    uv_timer_t health; /* limits on memory and jobs */
+    uv_timer_t grace;  /* draining: what still runs is given back */
+    bool sleeping;     /* BLPOP is under way */
+    bool ready, draining, stopping, replacing, closed;
+    int suspects;     /* crash suspects running, over all seats: at most one */
+    int64_t finished; /* runs ended */
+    int64_t failures_logged_at, failures_logged, failures_hidden;
+    int exit_code;
+};
+
+/* seat.c */
+int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_config_queue *config,
+              struct ls_err *err);
+void seat_fini(struct seat *seat);
+void seat_close_handles(struct seat *seat);
+/* The connection is up: take a new identity and join, adopting the old ones. */
+void seat_begin(struct seat *seat);
+/* The connection is gone: every command was told before. */
+void seat_lost(struct seat *seat);
+/* Take a turn at the end of this turn of the loop. */
+void seat_want(struct seat *seat);
+void seat_take_turn(struct seat *seat);
+/* A wake token, or a reason to look at once. */
+void seat_wake(struct seat *seat);
+void seat_drain(struct seat *seat);
+/* Nothing in hand, nothing unsettled? */
+bool seat_is_clear(const struct seat *seat);
+int64_t seat_now_ms(const struct seat *seat);
+void fences_add(struct fences *fences, int64_t fence);
+
+/* run.c */
+/* Begin the job of a claim; what cannot run is settled at once. */
+void run_claim(struct seat *seat, const struct ls_claim *claim);
+/* Stop a run without settling it: its claim is lost. */
+void run_abandon(struct ls_run *run);
+/* Stop it and give its job back. */
+void run_give_back(struct ls_run *run);
+/* Its deadline has passed: stop it; what it did outside is unknown. */
+void run_time_out(struct ls_run *run);
+/* The newer bytes of runs that checkpointed go with the turn. */
+void run_keeps(struct seat *seat);
+void run_free_spares(struct ls_runner *runner);
+
+/* runner.c */
+void runner_kick(struct ls_runner *runner);
+void runner_sleep(struct ls_runner *runner);
+void runner_names(struct ls_runner *runner);
+void runner_watch_deadline(struct ls_runner *runner, int64_t deadline_ms);
+void runner_finished_one(struct ls_runner *runner);
+void runner_maybe_done(struct ls_runner *runner);
+void runner_fatal(struct ls_runner *runner, const struct ls_err *err);
+
+#endif

@@ -1,0 +1,548 @@
+/* A seat: joining, taking turns, keeping the lease, losing it.
+ *
+ * One turn is under way at a time. It carries all settlements collected meanwhile and asks for as
+ * many new jobs as there are free places, so a busy seat batches by itself. A turn whose answer was
+ * lost goes again, behind an adopt, under the next identity. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rand.h"
+#include "common/queue/push.h"
+#include "worker/runner/runner_internal.h"
+
+#define OUTSTANDING_MAX \
+    400 /* jobs in hand and settlements not confirmed: what one turn may have to carry */
+#define CLAIM_MAX 128      /* jobs a turn: more gains nothing */
+#define CLAIM_BYTES 262144 /* of a turn's answer, by the average of the last ones */
+#define FIRST_POLL_MS 250
+#define LAST_POLL_MS 3000
+#define FRUITLESS_MAX 16 /* turns in a row that found work and brought none; then a pause */
+#define FRUITLESS_MS 50
+#define RETRY_FIRST_MS 250
+#define RETRY_LAST_MS 5000
+#define PAUSED_POLL_MS 1000
+
+static void on_joined(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_left(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_timer(uv_timer_t *timer);
+static void plan_next(struct seat *seat, const struct ls_turn_result *result);
+
+/* -------- fences -------- */
+
+void fences_add(struct fences *fences, int64_t fence)
+{
+    if (fences->count == fences->capacity) {
+        fences->capacity = fences->capacity ? fences->capacity * 2 : 64;
+        fences->list = ls_xrealloc(fences->list, fences->capacity * sizeof(*fences->list));
+    }
+    fences->list[fences->count++] = fence;
+}
+
+static bool fences_have(const struct fences *fences, int64_t fence)
+{
+    size_t i;
+
+    for (i = 0; i < fences->count; i++)
+        if (fences->list[i] == fence)
+            return true;
+    return false;
+}
+
+/* -------- life -------- */
+
+int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_config_queue *config,
+              struct ls_err *err)
+{
+    seat->runner = runner;
+    seat->config = config;
+    seat->policy = (struct ls_retry_policy){
+        .max_attempts = (int)config->max_attempts,
+        .max_age_ms = config->max_age_ms,
+        .crash_limit = LS_RETRY_CRASH_LIMIT,
+        .backoff = {.type = config->backoff.type == LS_CONFIG_BACKOFF_FIXED
+                                ? LS_BACKOFF_FIXED
+                                : LS_BACKOFF_EXPONENTIAL,
+                    .jitter = config->backoff.jitter == LS_CONFIG_JITTER_NONE ? LS_JITTER_NONE
+                                                                              : LS_JITTER_FULL,
+                    .base_ms = config->backoff.base_ms,
+                    .cap_ms = config->backoff.cap_ms,
+                    .factor = config->backoff.factor}};
+    seat->number = (unsigned)ls_rand_u64();
+    seat->pause_ms = FIRST_POLL_MS;
+    seat->average_bytes = 512;
+    uv_timer_init(&runner->loop, &seat->timer);
+    seat->timer.data = seat;
+    return ls_keys_init(&seat->keys, config->name, err);
+}
+
+void seat_close_handles(struct seat *seat)
+{
+    if (!uv_is_closing((uv_handle_t *)&seat->timer))
+        uv_close((uv_handle_t *)&seat->timer, NULL);
+}
+
+void seat_fini(struct seat *seat)
+{
+    ls_turn_fini(&seat->next);
+    ls_turn_fini(&seat->sent);
+    free(seat->next_fences.list);
+    free(seat->sent_fences.list);
+    ls_keys_fini(&seat->keys);
+}
+
+static void arm(struct seat *seat, int64_t delay_ms)
+{
+    if (!seat->runner->closed)
+        uv_timer_start(&seat->timer, on_timer, delay_ms > 0 ? (uint64_t)delay_ms : 0, 0);
+}
+
+int64_t seat_now_ms(const struct seat *seat)
+{
+    if (!seat->redis_ms)
+        return ls_clock_wall_ms();
+    return seat->redis_ms + ls_clock_mono_ms() - seat->redis_at_mono_ms;
+}
+
+static void saw_clock(struct seat *seat, int64_t ms)
+{
+    seat->redis_ms = ms;
+    seat->redis_at_mono_ms = ls_clock_mono_ms();
+}
+
+bool seat_is_clear(const struct seat *seat)
+{
+    return seat->running == 0 && !seat->in_flight && ls_turn_empty(&seat->next);
+}
+
+/* -------- joining -------- */
+
+/* The identity up to now becomes one to adopt. */
+static void retire(struct seat *seat)
+{
+    if (!seat->sent_join)
+        return;
+    seat->sent_join = false;
+    if (seat->old_count == LS_ADOPT_MAX) {
+        ls_log(LS_LOG_WARN, "worker.forgotten",
+               "more than %d identities without an answer from redis: the oldest is left to be "
+               "stolen from",
+               LS_ADOPT_MAX);
+        memmove(seat->olds[0], seat->olds[1], sizeof(seat->olds[0]) * (LS_ADOPT_MAX - 1));
+        seat->old_count--;
+    }
+    memcpy(seat->olds[seat->old_count++], seat->worker, LS_WORKER_ID_SIZE);
+}
+
+void seat_begin(struct seat *seat)
+{
+    struct ls_runner *runner = seat->runner;
+    const char *olds[LS_ADOPT_MAX];
+    size_t i;
+
+    retire(seat);
+    ls_worker_id(seat->worker);
+    seat->state = SEAT_JOINING;
+    seat->sent_join = true;
+    seat->sent_boot_ms = ls_clock_boot_ms();
+    seat->idle = false;
+    runner_names(runner);
+    for (i = 0; i < seat->old_count; i++)
+        olds[i] = seat->olds[i];
+    if (seat->ever_joined || seat->old_count > 0) {
+        ls_worker_adopt_build(&runner->cmd, &seat->keys, seat->worker, runner->config->lease_ms,
+                              olds, seat->old_count);
+        ls_redis_send(runner->redis, &runner->cmd, 0, on_adopted, seat);
+        return;
+    }
+    ls_queue_announce_build(&runner->cmd, &seat->keys);
+    ls_redis_send(runner->redis, &runner->cmd, 0, NULL, NULL);
+    ls_worker_join_build(&runner->cmd, &seat->keys, seat->worker, runner->config->lease_ms);
+    ls_redis_send(runner->redis, &runner->cmd, 0, on_joined, seat);
+}
+
+static void refused(struct seat *seat, const struct ls_err *err)
+{
+    if (err->code == LS_E_UNSUPPORTED) {
+        runner_fatal(seat->runner, err);
+        return;
+    }
+    if (err->code != LS_E_LOST && err->code != LS_E_NETWORK)
+        ls_log(LS_LOG_WARN, "worker.join_failed", "cannot join queue '%s': %s", seat->keys.queue,
+               err->text);
+    seat->failures++;
+    arm(seat, RETRY_FIRST_MS << (seat->failures < 5 ? seat->failures
+                                                    : 4)); /* unless the connection goes first */
+}
+
+static void ready(struct seat *seat, int64_t ms)
+{
+    seat->state = SEAT_READY;
+    seat->ever_joined = true;
+    seat->old_count = 0;
+    seat->failures = 0;
+    seat->fruitless = 0;
+    seat->pause_ms = FIRST_POLL_MS;
+    seat->confirmed_boot_ms = seat->sent_boot_ms;
+    saw_clock(seat, ms);
+    runner_names(seat->runner);
+    seat_want(seat);
+}
+
+static void on_joined(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+    struct ls_err why = LS_ERR_INIT;
+    int64_t ms = 0;
+
+    if (err) {
+        refused(seat, err);
+    } else if (ls_worker_join_parse(reply, &ms, &why) < 0) {
+        if (why.code == LS_E_EXISTS) {
+            seat->sent_join = false; /* somebody else's */
+            seat_begin(seat);
+            return;
+        }
+        refused(seat, &why);
+    } else {
+        ready(seat, ms);
+    }
+}
+
+static bool adopted_has(const struct ls_claims *claims, int64_t fence)
+{
+    size_t i;
+
+    for (i = 0; i < claims->count; i++)
+        if (ls_claims_at(claims, i).fence == fence)
+            return true;
+    return false;
+}
+
+static bool in_hand(const struct seat *seat, int64_t fence)
+{
+    const struct ls_run *run;
+
+    for (run = seat->runs; run; run = run->next)
+        if (run->fence == fence)
+            return true;
+    return fences_have(&seat->next_fences, fence) || fences_have(&seat->sent_fences, fence);
+}
+
+/* What we hold now: runs whose claim was stolen meanwhile are stopped, claims whose answer was lost
+ * are begun. */
+static void reconcile(struct seat *seat, const struct ls_claims *claims)
+{
+    struct ls_run *run = seat->runs;
+    int stolen = 0, found = 0;
+    size_t i;
+
+    while (run) {
+        struct ls_run *next = run->next;
+        if (!adopted_has(claims, run->fence)) {
+            run_abandon(run);
+            stolen++;
+        }
+        run = next;
+    }
+    for (i = 0; i < claims->count; i++) {
+        struct ls_claim claim = ls_claims_at(claims, i);
+        if (in_hand(seat, claim.fence))
+            continue;
+        found++;
+        run_claim(seat, &claim);
+    }
+    if (stolen || found)
+        ls_log_with(
+            LS_LOG_INFO, "worker.adopted",
+            LS_FIELDS({"queue", seat->keys.queue}, {"worker", seat->worker}),
+            "went on after a lost connection: %d jobs still running, %d found, %d stolen meanwhile",
+            seat->running, found, stolen);
+}
+
+static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+    struct ls_adopted adopted;
+    struct ls_err why = LS_ERR_INIT;
+
+    if (err) {
+        refused(seat, err);
+        return;
+    }
+    if (ls_worker_adopt_parse(reply, &adopted, &why) < 0) {
+        refused(seat, &why);
+        return;
+    }
+    ready(seat, adopted.ms);
+    reconcile(seat, &adopted.claims);
+}
+
+/* -------- turns -------- */
+
+/* What was sent without an answer goes before what was collected since. */
+static void put_back(struct seat *seat)
+{
+    struct ls_turn turn = seat->sent;
+    struct fences fences = seat->sent_fences;
+    size_t i;
+
+    seat->in_flight = false;
+    ls_turn_append(&turn, &seat->next);
+    for (i = 0; i < seat->next_fences.count; i++)
+        fences_add(&fences, seat->next_fences.list[i]);
+    ls_turn_clear(&seat->next);
+    seat->next_fences.count = 0;
+    seat->sent = seat->next;
+    seat->sent_fences = seat->next_fences;
+    seat->next = turn;
+    seat->next_fences = fences;
+}
+
+void seat_lost(struct seat *seat)
+{
+    if (seat->in_flight)
+        put_back(seat);
+    if (seat->state != SEAT_LEFT)
+        seat->state = SEAT_AWAY;
+    seat->idle = seat->wanted = false;
+    uv_timer_stop(&seat->timer);
+}
+
+void seat_want(struct seat *seat)
+{
+    seat->wanted = true;
+    runner_kick(seat->runner);
+}
+
+void seat_wake(struct seat *seat)
+{
+    seat->pause_ms = FIRST_POLL_MS;
+    if (seat->state == SEAT_READY && !seat->in_flight)
+        seat_want(seat);
+}
+
+static int claims_wanted(const struct seat *seat)
+{
+    int64_t outstanding = seat->running + (int64_t)seat->next_fences.count;
+    int64_t free = seat->config->concurrency - seat->running;
+    int64_t by_bytes = CLAIM_BYTES / (seat->average_bytes + 1);
+
+    if (seat->runner->draining || seat->runner->stopping)
+        return 0;
+    if (free > OUTSTANDING_MAX - outstanding)
+        free = OUTSTANDING_MAX - outstanding;
+    if (free > CLAIM_MAX)
+        free = CLAIM_MAX;
+    if (free > by_bytes)
+        free = by_bytes > 0 ? by_bytes : 1;
+    return free > 0 ? (int)free : 0;
+}
+
+/* Counters wait until a turn is built, so that a turn sent again carries no more of them than it
+ * may. */
+static void move_counters(struct seat *seat)
+{
+    int i, moved = 0;
+
+    if (seat->next.count_count > 0)
+        return;
+    while (moved < seat->counter_count && moved < LS_TURN_COUNTS_MAX) {
+        ls_turn_count(&seat->next, seat->counters[moved].name, seat->counters[moved].delta);
+        moved++;
+    }
+    for (i = moved; i < seat->counter_count; i++)
+        seat->counters[i - moved] = seat->counters[i];
+    seat->counter_count -= moved;
+}
+
+void seat_take_turn(struct seat *seat)
+{
+    struct ls_runner *runner = seat->runner;
+    struct ls_turn turn;
+    struct fences fences;
+
+    seat->wanted = false;
+    if (seat->state != SEAT_READY || seat->in_flight || !ls_redis_is_up(runner->redis))
+        return;
+    run_keeps(seat);
+    move_counters(seat);
+    ls_turn_build(&seat->next, &runner->cmd, &seat->keys,
+                  &(struct ls_turn_options){.worker = seat->worker,
+                                            .lease_ms = runner->config->lease_ms,
+                                            .claim = claims_wanted(seat),
+                                            .number = seat->number++});
+    turn = seat->sent;
+    seat->sent = seat->next;
+    seat->next = turn;
+    fences = seat->sent_fences;
+    seat->sent_fences = seat->next_fences;
+    seat->next_fences = fences;
+    seat->in_flight = true;
+    seat->idle = false;
+    seat->sent_boot_ms = ls_clock_boot_ms();
+    ls_redis_send(runner->redis, &runner->cmd, runner->config->lease_ms * 2 / 3, on_turn, seat);
+}
+
+/* Somebody took our claims, or forgot us: nothing in hand is ours. */
+static void fenced(struct seat *seat)
+{
+    ls_log_with(LS_LOG_WARN, "worker.fenced",
+                LS_FIELDS({"queue", seat->keys.queue}, {"worker", seat->worker}),
+                "the lease was lost: %d jobs are abandoned, others run them", seat->running);
+    while (seat->runs)
+        run_abandon(seat->runs);
+    ls_turn_clear(&seat->next);
+    ls_turn_clear(&seat->sent);
+    seat->next_fences.count = seat->sent_fences.count = 0;
+    seat->sent_join = false; /* nothing is left under it */
+    seat_begin(seat);
+}
+
+static void turn_failed(struct seat *seat, const struct ls_err *err)
+{
+    int64_t pause_ms = (int64_t)RETRY_FIRST_MS << (seat->failures < 5 ? seat->failures : 5);
+
+    put_back(seat);
+    if (err->code == LS_E_LOST || err->code == LS_E_NETWORK || err->code == LS_E_TIMEOUT)
+        return; /* the connection is ending: it goes on after it came back */
+    seat->failures++;
+    if (seat->failures == 1 || seat->failures % 20 == 0)
+        ls_log_with(
+            LS_LOG_ERROR, "worker.turn_failed",
+            LS_FIELDS({"queue", seat->keys.queue}, {"hint", err->hint[0] ? err->hint : NULL}),
+            "queue '%s' stands still: %s", seat->keys.queue, err->text);
+    if (strcmp(err->reason, "READONLY") == 0) {
+        ls_redis_drop(seat->runner->redis, err); /* its master is elsewhere now */
+        return;
+    }
+    arm(seat, pause_ms < RETRY_LAST_MS ? pause_ms : RETRY_LAST_MS);
+}
+
+static void take_claims(struct seat *seat, const struct ls_claims *claims)
+{
+    int64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < claims->count; i++) {
+        struct ls_claim claim = ls_claims_at(claims, i);
+        bytes += (int64_t)claim.envelope.length;
+        run_claim(seat, &claim);
+    }
+    if (claims->count > 0)
+        seat->average_bytes = (seat->average_bytes + bytes / (int64_t)claims->count) / 2;
+}
+
+static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+    struct ls_turn_result result;
+    struct ls_err why = LS_ERR_INIT;
+
+    if (err) {
+        turn_failed(seat, err);
+        return;
+    }
+    if (ls_turn_parse(reply, &result, &why) < 0) {
+        if (why.code != LS_E_FENCED) {
+            turn_failed(seat, &why);
+            return;
+        }
+        seat->in_flight = false;
+        fenced(seat);
+        return;
+    }
+    seat->in_flight = false;
+    seat->failures = 0;
+    ls_turn_clear(&seat->sent);
+    seat->sent_fences.count = 0;
+    seat->confirmed_boot_ms = seat->sent_boot_ms;
+    saw_clock(seat, result.ms);
+    seat->paused = result.paused;
+    take_claims(seat, &result.claims);
+    if (seat->state == SEAT_READY)
+        plan_next(seat, &result);
+    if (seat->runner->draining)
+        runner_maybe_done(seat->runner);
+}
+
+/* When to take the next turn, if no job ends before. */
+static void plan_next(struct seat *seat, const struct ls_turn_result *result)
+{
+    bool free = claims_wanted(seat) > 0;
+    bool work = result->pending_high + result->pending + result->pending_low > 0;
+    int64_t beat_ms = seat->runner->config->beat_ms, wait_ms;
+
+    if (result->claims.count > 0) {
+        seat->pause_ms = FIRST_POLL_MS;
+        seat->fruitless = 0;
+    }
+    if (!ls_turn_empty(&seat->next) || (seat->counter_count > 0 && !free)) {
+        seat_want(seat);
+        return;
+    }
+    if (!free) {
+        arm(seat, beat_ms);
+        return;
+    }
+    if (work || (result->has_due && result->next_due_ms <= 0)) {
+        if (!seat->paused && (result->claims.count > 0 || seat->fruitless++ < FRUITLESS_MAX)) {
+            seat_want(seat);
+            return;
+        }
+        arm(seat, seat->paused ? PAUSED_POLL_MS : FRUITLESS_MS);
+        return;
+    }
+    seat->fruitless = 0;
+    wait_ms = seat->pause_ms < beat_ms ? seat->pause_ms : beat_ms;
+    seat->pause_ms = seat->pause_ms * 2 < LAST_POLL_MS ? seat->pause_ms * 2 : LAST_POLL_MS;
+    if (result->has_due && result->next_due_ms < wait_ms)
+        wait_ms = result->next_due_ms;
+    else
+        wait_ms -= (int64_t)ls_rand_below((uint64_t)wait_ms / 8 + 1);
+    seat->idle = true;
+    arm(seat, wait_ms);
+    runner_sleep(seat->runner);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct seat *seat = timer->data;
+
+    if (seat->state == SEAT_READY)
+        seat_want(seat);
+    else if (seat->state == SEAT_JOINING && ls_redis_is_up(seat->runner->redis))
+        seat_begin(seat);
+}
+
+/* -------- leaving -------- */
+
+void seat_drain(struct seat *seat)
+{
+    struct ls_runner *runner = seat->runner;
+
+    if (seat->state != SEAT_READY || !seat_is_clear(seat))
+        return;
+    seat->state = SEAT_LEAVING;
+    uv_timer_stop(&seat->timer);
+    ls_worker_leave_build(&runner->cmd, &seat->keys, seat->worker);
+    ls_redis_send(runner->redis, &runner->cmd, 2000, on_left, seat);
+}
+
+static void on_left(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+    enum ls_left left = LS_LEFT_GONE;
+
+    if (!err && ls_worker_leave_parse(reply, &left, NULL) == 0 && left == LS_LEFT_BUSY) {
+        seat->state = SEAT_AWAY; /* a claim that we never saw: adopt it and give it back */
+        seat_begin(seat);
+        return;
+    }
+    seat->state = SEAT_LEFT;
+    runner_maybe_done(seat->runner);
+}

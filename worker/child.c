@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/ipc/channel.h"
@@ -12,6 +13,7 @@
 #define BEAT_MAX_MS 2000
 #define BEAT_MIN_MS 50
 #define GRACE_DEFAULT_MS 30000
+#define SAME_SIGNAL_MS 200
 
 enum { ON_TERM, ON_INT, ON_HUP, SIGNALS };
 
@@ -24,7 +26,8 @@ struct ls_child {
     uv_timer_t beat, grace;
     uv_signal_t signals[SIGNALS];
     int handles; /* open ones; the memory goes with the last */
-    bool draining, signalled, closing;
+    bool draining, closing;
+    int64_t signalled_ms; /* when the first signal came; 0: none did */
 };
 
 static void on_message(void *arg, const struct ls_message *message);
@@ -183,7 +186,8 @@ static void on_signal(uv_signal_t *signal, int number)
         ls_log(LS_LOG_WARN, "child.abandoned", "second signal: ending at once");
         _exit(LS_EXIT_FAILED);
     }
-    child->signalled = true;
+    if (!child->signalled_ms)
+        child->signalled_ms = ls_clock_mono_ms();
     begin_drain(child, child->context->grace_ms);
 }
 

@@ -27,6 +27,7 @@
 #define DEATH_KEPT_MS 60000 /* a scheduler that starts within this time is still told */
 #define DEATHS_MAX 64
 #define KILL_SLACK_MS 300 /* who ends at his deadline is not killed for being on time */
+#define SAME_SIGNAL_MS 200
 #define STALL_MS \
     5000 /* the master itself was stopped for this long: the children's beats prove nothing */
 
@@ -83,7 +84,7 @@ struct ls_master {
     size_t child_count;
     struct death deaths[DEATHS_MAX];
     size_t death_count;
-    int64_t stop_deadline_ms, runners_deadline_ms;
+    int64_t stop_began_ms, stop_deadline_ms, runners_deadline_ms;
     int64_t last_turn_ms;
     int exit_status;
     bool announced;
@@ -443,6 +444,8 @@ static void on_stop_signal(struct ls_master *master)
         begin_stop(master);
         return;
     }
+    if (ls_clock_mono_ms() - master->stop_began_ms < SAME_SIGNAL_MS)
+        return; /* timeout(1) and the like send it to the process and to its group: that is one */
     ls_log(LS_LOG_WARN, "pool.stopping", "second signal: ending at once");
     master->stop_deadline_ms = master->runners_deadline_ms = 0;
     for (size_t i = 0; i < master->child_count; i++)
@@ -458,6 +461,7 @@ static void begin_stop(struct ls_master *master)
     int64_t now = ls_clock_mono_ms();
 
     master->phase = PHASE_RUNNERS;
+    master->stop_began_ms = now;
     master->stop_deadline_ms = now + grace;
     master->runners_deadline_ms = now + grace - reserve;
     for (size_t i = 0; i < master->child_count; i++)

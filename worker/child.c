@@ -181,8 +181,9 @@ static void on_signal(uv_signal_t *signal, int number)
     }
     if (number == SIGINT && !child->context->standalone)
         return;
-    if (child->signalled) { /* a drain asked for over the line, or the parent's end, is not the
-                               first signal */
+    /* A drain asked for over the line, or the parent's end, is not the first signal; and timeout(1)
+     * and the like send a signal to the process and to its group: that is one. */
+    if (child->signalled_ms && ls_clock_mono_ms() - child->signalled_ms > SAME_SIGNAL_MS) {
         ls_log(LS_LOG_WARN, "child.abandoned", "second signal: ending at once");
         _exit(LS_EXIT_FAILED);
     }

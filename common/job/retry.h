@@ -20,6 +20,10 @@ struct ls_retry_policy {
 
 #define LS_RETRY_MAX_AGE_MS (6 * 3600 * 1000LL)
 #define LS_RETRY_CRASH_LIMIT 3
+/* With so many crashes a job is a suspect: a runner runs at most one such job at a time (the others
+ * wait), so that its next crash names it. One crash alone is mostly a kill or a neighbour's doing:
+ * everything that ran goes on at full speed after it (worker/scheduler/README.md). */
+#define LS_RETRY_SUSPECT_FROM 2
 #define LS_RETRY_DEFAULT                                                   \
     {                                                                      \
         .crash_limit = LS_RETRY_CRASH_LIMIT, .backoff = LS_BACKOFF_DEFAULT \

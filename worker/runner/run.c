@@ -334,7 +334,7 @@ static void start(struct ls_run *run)
     int64_t timeout_ms =
         run->envelope.timeout_ms ? run->envelope.timeout_ms : run->handler->timeout_ms;
 
-    run->suspect = run->envelope.crashes > 0;
+    run->suspect = run->envelope.crashes >= LS_RETRY_SUSPECT_FROM;
     if (timeout_ms > 0) {
         run->deadline_ms = (int64_t)uv_now(&seat->runner->loop) + timeout_ms;
         runner_watch_deadline(seat->runner, run->deadline_ms);
@@ -375,7 +375,7 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
         bury_unknown_kind(run);
         return false;
     }
-    if (run->envelope.crashes > 0 && seat->runner->suspects > 0) {
+    if (run->envelope.crashes >= LS_RETRY_SUSPECT_FROM && seat->runner->suspects > 0) {
         ls_turn_again(&seat->next, run->fence, key_of(run),
                       SUSPECT_WAIT_MS + (int64_t)ls_rand_below(SUSPECT_WAIT_MS), written(run));
         settled(run);

@@ -383,10 +383,7 @@ static void settle(struct ls_reaper *reaper, const struct ls_claims *claims, con
     struct ls_settle_options options = {
         .crash_limit = reaper->options.crash_limit, .victim = victim, .now_ms = reaper->redis_ms};
 
-    for (size_t i = 0; i < claims->count; i++) {
-        struct ls_claim claim = ls_claims_at(claims, i);
-        ls_settle_stolen(&reaper->turn, &claim, &options);
-    }
+    ls_settle_stolen(&reaper->turn, claims, &options);
     if (claims->count)
         ls_turn_count(&reaper->turn, "crashed", (int64_t)claims->count);
 }

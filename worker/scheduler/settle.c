@@ -1,64 +1,121 @@
 #include "worker/scheduler/settle.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/base/log.h"
+#include "common/base/rand.h"
 #include "common/job/dead.h"
 #include "common/job/envelope.h"
 #include "common/job/id.h"
 #include "common/job/retry.h"
 
-static enum ls_settled bury(struct ls_turn *turn, const struct ls_claim *claim,
-                            const struct ls_envelope *envelope,
-                            const struct ls_settle_options *options, const char *klass,
-                            const char *why, const char *error);
+#define SUSPECT_BASE_MS 500 /* a suspect that crashed comes back after this, doubling */
+#define SPREAD_EACH_MS 100  /* several suspects: a random time within so much for each of them */
+#define SPREAD_MAX_MS 5000
 
-enum ls_settled ls_settle_stolen(struct ls_turn *turn, const struct ls_claim *claim,
-                                 const struct ls_settle_options *options)
+static int count_suspects(const struct ls_claims *claims);
+static void settle_one(struct ls_turn *turn, const struct ls_claim *claim, int suspects,
+                       const struct ls_settle_options *options, struct ls_settle_result *result);
+static int64_t charge(struct ls_envelope *envelope, int suspects);
+static void bury(struct ls_turn *turn, const struct ls_claim *claim,
+                 const struct ls_envelope *envelope, const struct ls_settle_options *options,
+                 const char *klass, const char *why, const char *error);
+
+struct ls_settle_result ls_settle_stolen(struct ls_turn *turn, const struct ls_claims *claims,
+                                         const struct ls_settle_options *options)
+{
+    struct ls_settle_result result = {0};
+    int suspects = count_suspects(claims);
+
+    for (size_t i = 0; i < claims->count; i++) {
+        struct ls_claim claim = ls_claims_at(claims, i);
+        settle_one(turn, &claim, suspects, options, &result);
+    }
+    return result;
+}
+
+static int count_suspects(const struct ls_claims *claims)
+{
+    int suspects = 0;
+
+    for (size_t i = 0; i < claims->count; i++) {
+        struct ls_claim claim = ls_claims_at(claims, i);
+        struct ls_envelope envelope = {0};
+
+        if (ls_envelope_scan(&envelope, claim.envelope.data, claim.envelope.length, NULL) == 0)
+            suspects += envelope.crashes >= LS_RETRY_SUSPECT_FROM;
+        ls_envelope_fini(&envelope);
+    }
+    return suspects;
+}
+
+static void settle_one(struct ls_turn *turn, const struct ls_claim *claim, int suspects,
+                       const struct ls_settle_options *options, struct ls_settle_result *result)
 {
     int limit = options->crash_limit ? options->crash_limit : LS_RETRY_CRASH_LIMIT;
-    enum ls_settled settled = LS_SETTLED_BACK;
     struct ls_envelope envelope = {0};
     struct ls_err err = LS_ERR_INIT;
     struct ls_buf text = {0};
+    struct ls_span bytes, key;
     char id[LS_ID_SIZE], error[128];
-    struct ls_span key;
+    int64_t delay_ms;
 
     if (ls_envelope_scan(&envelope, claim->envelope.data, claim->envelope.length, &err) < 0) {
-        settled = bury(turn, claim, &envelope, options, ls_class_name(LS_CLASS_MALFORMED),
-                       "malformed", err.text);
-        ls_envelope_fini(&envelope);
-        return settled;
+        bury(turn, claim, &envelope, options, ls_class_name(LS_CLASS_MALFORMED), "malformed",
+             err.text);
+        result->dead++;
+        goto done;
     }
-    if (envelope.crashes - 1 >= limit) {
+    delay_ms = charge(&envelope, suspects);
+    if (envelope.crashes - LS_RETRY_SUSPECT_FROM >= limit) {
         snprintf(error, sizeof error, "its worker process died %d times while it ran",
                  envelope.crashes);
-        settled =
-            bury(turn, claim, &envelope, options, ls_class_name(LS_CLASS_CRASH), "crashes", error);
-        ls_envelope_fini(&envelope);
-        return settled;
+        bury(turn, claim, &envelope, options, ls_class_name(LS_CLASS_CRASH), "crashes", error);
+        result->dead++;
+        goto done;
     }
-    if (envelope.crashes == 0)
-        envelope.crashes = 1;
     if (!envelope.id.length) /* a raw push whose first runner died before it gave it one */
         envelope.id = ls_span_of(ls_id_new(id));
     ls_envelope_write(&text, &envelope);
+    bytes = (struct ls_span){text.data, text.length};
     key = envelope.key;
     if (key.length && !claim->keyed) {
-        ls_turn_rekey(turn, claim->fence, key, (struct ls_span){text.data, text.length});
-        settled = LS_SETTLED_REKEYED;
+        ls_turn_rekey(turn, claim->fence, key, bytes);
+        result->rekeyed++;
+    } else if (delay_ms > 0) {
+        ls_turn_again(turn, claim->fence, key, delay_ms, bytes);
+        result->later++;
     } else {
-        ls_turn_back(turn, claim->fence, key, (struct ls_span){text.data, text.length});
+        ls_turn_back(turn, claim->fence, key, bytes);
+        result->back++;
     }
+done:
     ls_buf_fini(&text);
     ls_envelope_fini(&envelope);
-    return settled;
 }
 
-static enum ls_settled bury(struct ls_turn *turn, const struct ls_claim *claim,
-                            const struct ls_envelope *envelope,
-                            const struct ls_settle_options *options, const char *klass,
-                            const char *why, const char *error)
+/* How long it waits before it runs again. */
+static int64_t charge(struct ls_envelope *envelope, int suspects)
+{
+    int64_t spread = (int64_t)suspects * SPREAD_EACH_MS;
+
+    if (envelope->crashes < LS_RETRY_SUSPECT_FROM) {
+        envelope->crashes++;
+        return 0;
+    }
+    if (suspects > 1)
+        return 1 +
+               (int64_t)ls_rand_below((uint64_t)(spread < SPREAD_MAX_MS ? spread : SPREAD_MAX_MS));
+    envelope->crashes++;
+    return (int64_t)SUSPECT_BASE_MS << (envelope->crashes - LS_RETRY_SUSPECT_FROM - 1 < 8
+                                            ? envelope->crashes - LS_RETRY_SUSPECT_FROM - 1
+                                            : 8);
+}
+
+static void bury(struct ls_turn *turn, const struct ls_claim *claim,
+                 const struct ls_envelope *envelope, const struct ls_settle_options *options,
+                 const char *klass, const char *why, const char *error)
 {
     struct ls_dead dead = {
         .id = envelope->id,
@@ -86,5 +143,4 @@ static enum ls_settled bury(struct ls_turn *turn, const struct ls_claim *claim,
     ls_log(LS_LOG_ERROR, "job.dead", "job '%.*s' of kind '%.*s' is dead: %s",
            LS_SPAN_ARG(envelope->id), LS_SPAN_ARG(envelope->kind), error);
     ls_buf_fini(&letter);
-    return LS_SETTLED_DEAD;
 }

@@ -1,26 +1,29 @@
-/* What becomes of a job whose process died: the claim was stolen, now it is settled.
+/* What becomes of jobs whose process died: their claims were stolen, now they are settled.
  *
- * Crashes are charged so that a neighbour's crash kills nobody's job. A job without crashes only
- * becomes a suspect (crashes = 1) and goes back to the head of its lane. A runner starts at most
- * one suspect at a time and charges it before the start (a checkpoint with crashes + 1), because a
- * thief could not know which of several suspects in a dead runner's hand was the one that ran. So a
- * suspect comes back here already charged: it goes back as it is, or to the dead list when it
- * crashed crash_limit times as the only suspect. */
+ * Crashes are charged so that a neighbour's crash kills nobody's job:
+ *   0 or 1 crashes  -> one more, back to the head of its lane: a kill, or somebody else's crash, is
+ * the likely reason from LS_RETRY_SUSPECT_FROM crashes on it is a suspect; a runner runs at most
+ * one suspect at a time, so the only suspect in the dead hand  -> it ran and is charged; dead after
+ * crash_limit such crashes, else later one of several in the hand         -> which of them ran is
+ * not known: none is charged, and they come back at different times, so that next time each is
+ * alone README.md has the argument. */
 #ifndef LS_SCHEDULER_SETTLE_H
 #define LS_SCHEDULER_SETTLE_H
 
 #include "common/queue/turn.h"
 
-enum ls_settled { LS_SETTLED_BACK, LS_SETTLED_DEAD, LS_SETTLED_REKEYED };
-
 struct ls_settle_options {
     int crash_limit;    /* 0: LS_RETRY_CRASH_LIMIT */
-    const char *victim; /* the worker that died, for the letter; NULL: unknown */
+    const char *victim; /* the worker that died, for the letters; NULL: unknown */
     int64_t now_ms;     /* Redis' time */
 };
 
-/* Add the claim's settlement to the turn. */
-enum ls_settled ls_settle_stolen(struct ls_turn *turn, const struct ls_claim *claim,
-                                 const struct ls_settle_options *options);
+struct ls_settle_result {
+    int back, later, dead, rekeyed;
+};
+
+/* Add the settlements of all these claims, which one worker held, to the turn. */
+struct ls_settle_result ls_settle_stolen(struct ls_turn *turn, const struct ls_claims *claims,
+                                         const struct ls_settle_options *options);
 
 #endif

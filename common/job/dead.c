@@ -74,10 +74,11 @@ static void put(struct ls_buf *out, const char *name, struct ls_span text)
     ls_buf_json_string(out, text.data, text.length);
 }
 
-/* Valid JSON may be spread over lines; a letter is one line. */
+/* Valid JSON may be spread over lines, but a letter is one line; blanks around it would be lost. */
 static bool fits_as_json(struct ls_span job)
 {
-    return job.length && !memchr(job.data, '\n', job.length) &&
+    return job.length && (unsigned char)job.data[0] > ' ' &&
+           (unsigned char)job.data[job.length - 1] > ' ' && !memchr(job.data, '\n', job.length) &&
            !memchr(job.data, '\r', job.length) &&
            ls_json_valid(job.data, job.length, LS_ENVELOPE_DEPTH);
 }

@@ -182,7 +182,8 @@ static int scan_members(struct scan *scan)
         field = find(name);
         if (field == F_OTHER && memchr(name.data, '\\', name.length)) {
             field = find_escaped(name);
-            scan->canonical = false;
+            if (field != F_OTHER)
+                scan->canonical = false;
         }
         note_order(scan, field, name);
         if (field != F_OTHER) {
@@ -397,13 +398,12 @@ static int take_flag(struct scan *scan, enum field field, struct ls_span value, 
 static int take_extra(struct scan *scan, struct ls_span name, struct ls_span value)
 {
     struct ls_envelope *out = scan->out;
-    const char *from = name.data - 1;
 
     if (out->extra_count == LS_ENVELOPE_EXTRAS)
         return ls_fail(scan->err, LS_E_INVALID, "the job has more than %d members of unknown name",
                        LS_ENVELOPE_EXTRAS);
-    out->extra[out->extra_count++] =
-        (struct ls_span){from, (size_t)(value.data + value.length - from)};
+    out->extra[out->extra_count].name = name;
+    out->extra[out->extra_count++].value = value;
     return 0;
 }
 
@@ -569,8 +569,9 @@ void ls_envelope_write(struct ls_buf *out, const struct ls_envelope *envelope)
     if (envelope->result)
         ls_buf_puts(out, ",\"result\":true");
     for (int i = 0; i < envelope->extra_count; i++) {
-        ls_buf_putc(out, ',');
-        ls_buf_add(out, envelope->extra[i].data, envelope->extra[i].length);
+        put_string(out, ",\"", envelope->extra[i].name);
+        ls_buf_putc(out, ':');
+        ls_buf_add(out, envelope->extra[i].value.data, envelope->extra[i].value.length);
     }
     if (envelope->lane != LS_LANE_NORMAL) {
         ls_buf_puts(out, ",\"priority\":\"");

@@ -47,7 +47,9 @@ struct ls_envelope {
     struct ls_span traceparent; /* W3C trace context */
     bool status;                /* keep status:<id> */
     bool result;                /* keep result:<id> */
-    struct ls_span extra[LS_ENVELOPE_EXTRAS]; /* members we do not know, `"name":value`, kept */
+    struct {
+        struct ls_span name, value; /* as written */
+    } extra[LS_ENVELOPE_EXTRAS];    /* members we do not know are kept */
     int extra_count;
 
     bool canonical; /* set by the scan: Lua may move these bytes as they are */

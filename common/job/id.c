@@ -16,8 +16,10 @@ static void put(char *out, int count, uint64_t value)
         out[i] = alphabet[value & 31];
 }
 
-static int64_t last_ms;
-static uint64_t high, low;
+/* A thread each: liblockstep's handles are used by many. */
+static _Thread_local int64_t last_ms;
+static _Thread_local uint64_t high, low;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Two processes must not go on with the same state. */
 static void forget(void)
@@ -25,17 +27,18 @@ static void forget(void)
     last_ms = 0;
 }
 
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget);
+}
+
 /* The 80 bits after the time: 40 of chance drawn anew each ms, then 40 that begin by chance below
  * half and count up, so that ids of one ms keep their order. */
 const char *ls_id_new(char out[LS_ID_SIZE])
 {
-    static bool registered;
     int64_t now = ls_clock_wall_ms();
 
-    if (!registered) {
-        registered = true;
-        pthread_atfork(NULL, NULL, forget);
-    }
+    pthread_once(&once, watch_forks);
     if (now > last_ms) {
         last_ms = now;
         high = ls_rand_u64() & 0xffffffffffULL;

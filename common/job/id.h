@@ -9,7 +9,7 @@
 
 #define LS_ID_SIZE 27 /* with the NUL */
 
-/* A new id. Safe after fork; not for use by several threads at once. Returns out. */
+/* A new id. Safe after fork and for use by several threads. Returns out. */
 const char *ls_id_new(char out[LS_ID_SIZE]);
 /* The wall-clock ms in a ULID; -1 when the id is not one (callers may bring ids of their own). */
 int64_t ls_id_time_ms(struct ls_span id);

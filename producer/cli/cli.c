@@ -127,6 +127,8 @@ int ls_cli_failed(struct ls_cli *cli, const struct ls_err *err)
         fputs("hint: ", stderr);
         ls_cli_print_safe(stderr, err->hint, strlen(err->hint));
         fputc('\n', stderr);
+    } else if (err->code == LS_E_USAGE && cli->command) {
+        fprintf(stderr, "hint: 'lockstep help %s' shows how it is used\n", cli->command->name);
     }
     return err->code == LS_E_USAGE ? LS_EXIT_USAGE : LS_EXIT_FAILED;
 }

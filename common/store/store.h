@@ -87,7 +87,8 @@ void ls_store_marks_pushed(struct ls_store *store, const struct ls_mark *marks, 
 /* Called on the loop when the database may have new marks (file events, falling back to polling each second); NULL to stop. */
 void ls_store_watch(struct ls_store *store, void (*changed)(void *arg), void *arg);
 
-/* A remote record that a listing showed. record may be partial (MISSING fields are not compared). */
+/* A remote record that a listing showed. record may be partial (MISSING fields are not compared); NULL: it could not be read or lies
+ * in the trash, mark it in any case. */
 struct ls_seen {
     const char *remote_id;
     const char *version;   /* the platform's version or modification stamp; NULL unknown */
@@ -149,6 +150,7 @@ struct ls_snapshot {
     char (*sent)[LS_RECORD_HASH_SIZE]; size_t sent_count; /* target hashes of operations that never ended ok or rejected: what a
                                                 lost worker's late write may still bring. One that ended is no longer among them */
     uint64_t parked_fields;          /* bit i: field i has an open conflict */
+    char *error;                     /* why it is parked or failed last; NULL none */
     int64_t recent_writes;           /* remote plus local writes in the last 10 minutes; 0 while all of them went one way (loop breaker) */
     bool writes_allowed;             /* the sync is ACTIVE */
 };
@@ -215,6 +217,11 @@ void ls_store_cursor_set(struct ls_store *store, const struct ls_mapping *mappin
 typedef void ls_store_run_cb(void *arg, int64_t run_id, const struct ls_err *err);
 void ls_store_run_put(struct ls_store *store, const struct ls_mapping *mapping, int64_t run_id, const char *kind, bool ended, const char *stats,
                       ls_store_run_cb *done, void *arg);
+
+/* The newest runs first. stats is JSON as it was put. */
+struct ls_run_row { int64_t id; const char *kind; int64_t started_at, ended_at; /* 0: under way */ const char *stats; };
+typedef void ls_store_runs_cb(void *arg, const struct ls_run_row *runs, size_t count, const struct ls_err *err);
+void ls_store_runs(struct ls_store *store, const struct ls_mapping *mapping, size_t limit, ls_store_runs_cb *done, void *arg);
 
 struct ls_conflict { char *uid, *local_id, *remote_id, *field, *base, *local, *remote; int64_t opened_at; };
 typedef void ls_store_conflicts_cb(void *arg, const struct ls_conflict *conflicts, size_t count, const struct ls_err *err);

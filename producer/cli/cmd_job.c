@@ -138,8 +138,8 @@ static int show(struct ls_cli *cli, const char *id, const char *only, int64_t li
     ls_cli_queues_free(&queues);
     if (result == 0) {
         ls_fail(&err, LS_E_NOT_FOUND, "no job '%s' in Redis", id);
-        ls_hint(&err, "done jobs leave nothing behind; '--limit 0' looks deeper than %lld entries",
-                (long long)limit);
+        ls_hint(&err, limit ? "done jobs leave nothing behind; '--limit 0' looks at everything"
+                            : "done jobs leave nothing behind");
         result = -1;
     }
     return result < 0 ? ls_cli_failed(cli, &err) : LS_EXIT_OK;

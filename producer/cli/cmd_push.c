@@ -484,7 +484,7 @@ done:
     return code;
 }
 
-#define KIND(name, what) "  " #name "\n"
+#define KIND(name, what) "  " #name ": " what "\n"
 const struct ls_command ls_command_push = {
     "push", "put jobs into a queue",
     "usage: lockstep push KIND [--data JSON|@FILE|-] [options]\n"

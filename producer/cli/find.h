@@ -17,12 +17,12 @@ int ls_find_dead(struct ls_cli *cli, const struct ls_keys *keys, struct ls_span 
                  struct ls_find_dead *found, struct ls_err *err);
 
 struct ls_find_job {
-    const char *state;  /* "pending", "delayed", "reserved", "running", "dead"; NULL: not found */
-    char place[LS_KEY_SIZE];    /* the key it lies in */
-    int64_t index;      /* in a list; -1 elsewhere */
-    int64_t due_ms;     /* delayed: ms since 1970; else 0 */
-    char fence[32];     /* running; "" else */
-    struct ls_buf text; /* envelope or dead letter; the caller frees */
+    const char *state; /* "pending", "delayed", "reserved", "running", "dead"; NULL: not found */
+    char place[LS_KEY_SIZE]; /* the key it lies in */
+    int64_t index;           /* in a list; -1 elsewhere */
+    int64_t due_ms;          /* delayed: ms since 1970; else 0 */
+    char fence[32];          /* running; "" else */
+    struct ls_buf text;      /* envelope or dead letter; the caller frees */
 };
 
 /* Look through running, lanes, bodies, delayed, reserved, dead, at most `limit` entries each. 1

@@ -192,7 +192,7 @@ function cut(reply, how, answer) {
     reply.hijack();
     const { socket } = reply.raw;
     if (how === 'reset') {
-        socket.resetAndDestroy ? socket.resetAndDestroy() : socket.destroy();
+        socket.resetAndDestroy && !socket.encrypted ? socket.resetAndDestroy() : socket.destroy(); // a TLS socket cannot reset
     } else if (how === 'truncate') {
         const bytes = Buffer.from(answer.text);
         reply.raw.writeHead(answer.status, { ...answer.headers, 'content-length': bytes.length });

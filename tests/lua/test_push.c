@@ -1,0 +1,501 @@
+/* Pushing plain jobs; the dead letters' way back; stat, cron, leader. */
+#include "tests/lua/harness.h"
+
+#include <unistd.h>
+
+#include "common/job/dead.h"
+#include "common/job/id.h"
+
+static struct got got;
+static struct ls_turn turn;
+
+static const struct ls_span PLAIN = {0};
+
+static struct ls_pushed push_many(const struct ls_push_options *options,
+                                  const struct ls_push_job *jobs, size_t count)
+{
+    struct ls_pushed pushed;
+    struct ls_err err = LS_ERR_INIT;
+
+    ls_push_build(&cmd, &keys, options, jobs, count);
+    if (ls_push_parse(send_cmd(), &pushed, &err) < 0)
+        fail_msg("%s", err.text);
+    return pushed;
+}
+
+static void push__many__each_goes_to_its_lane_in_order(void **state)
+{
+    const struct ls_push_job jobs[] = {
+        {.envelope = LS_SPAN("{\"id\":\"1\",\"kind\":\"t\"}")},
+        {.envelope = LS_SPAN("{\"id\":\"2\",\"kind\":\"t\",\"priority\":\"high\"}")},
+        {.envelope = LS_SPAN("{\"id\":\"3\",\"kind\":\"t\"}")},
+        {.envelope = LS_SPAN("{\"id\":\"4\",\"kind\":\"t\",\"priority\":\"low\"}")},
+        {.envelope = LS_SPAN("{\"id\":\"5\",\"kind\":\"t\"}"), .delay_ms = 60000},
+        {.envelope = LS_SPAN("{\"id\":\"6\",\"kind\":\"t\",\"priority\":\"high\"}"),
+         .id = LS_SPAN("6")},
+    };
+    struct ls_pushed pushed = push_many(NULL, jobs, LS_COUNT(jobs));
+
+    assert_int_equal(pushed.pushed, 6);
+    assert_string_equal(redis_list("LRANGE", keys.pending, "0", "-1", NULL),
+                        "{\"id\":\"1\",\"kind\":\"t\"}|{\"id\":\"3\",\"kind\":\"t\"}");
+    assert_int_equal(redis_int("LLEN", keys.pending_high, NULL), 2);
+    assert_int_equal(redis_int("LLEN", keys.pending_low, NULL), 1);
+    assert_int_equal(redis_int("ZCARD", keys.delayed, NULL), 1);
+    assert_int_equal(redis_int("LLEN", keys.wake, NULL), 1);
+    assert_string_equal(redis_text("HGET", keys.stats, "pushed", NULL), "6");
+}
+
+static void push__a_thousand__in_one_call(void **state)
+{
+    static struct ls_push_job jobs[LS_PUSH_MAX];
+
+    for (size_t i = 0; i < LS_PUSH_MAX; i++)
+        jobs[i].envelope = LS_SPAN("{\"id\":\"1\",\"kind\":\"t\"}");
+    assert_int_equal(push_many(NULL, jobs, LS_PUSH_MAX).pushed, LS_PUSH_MAX);
+    assert_int_equal(redis_int("LLEN", keys.pending, NULL), LS_PUSH_MAX);
+    for (size_t i = 0; i < LS_PUSH_MAX; i++) {
+        static char names[LS_PUSH_MAX][8];
+
+        snprintf(names[i], sizeof names[i], "i%zu", i);
+        jobs[i].id = span(names[i]);
+    }
+    assert_int_equal(push_many(NULL, jobs, LS_PUSH_MAX).pushed, LS_PUSH_MAX);
+    assert_int_equal(push_many(NULL, jobs, LS_PUSH_MAX).known, LS_PUSH_MAX);
+}
+
+static void push__same_id_again__is_known_until_its_time_is_over(void **state)
+{
+    const struct ls_push_options brief = {.ids_ttl_ms = 20};
+    const struct ls_push_job job = {.envelope = LS_SPAN("{\"id\":\"x\",\"kind\":\"t\"}"),
+                                    .id = LS_SPAN("x")};
+
+    assert_int_equal(push_many(&brief, &job, 1).pushed, 1);
+    assert_int_equal(push_many(&brief, &job, 1).known, 1);
+    assert_int_equal(redis_int("LLEN", keys.pending, NULL), 1);
+    usleep(30000);
+    assert_int_equal(push_many(&brief, &job, 1).pushed, 1);
+    assert_int_equal(redis_int("LLEN", keys.pending, NULL), 2);
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "t%d", i);
+        push_many(&brief, &(struct ls_push_job){.envelope = job.envelope, .id = span(name)}, 1);
+    }
+    usleep(30000);
+    push(make(NULL, "y", NULL, NULL), 0, NULL);
+    push(make(NULL, "y", NULL, NULL), 0, NULL);
+    assert_int_equal(redis_int("ZCARD", keys.ids, NULL), 0); /* old ones are swept in slices */
+}
+
+static void push__at_the_bound__is_refused_whole(void **state)
+{
+    const struct ls_push_job jobs[] = {
+        {.envelope = LS_SPAN("{\"id\":\"1\",\"kind\":\"t\"}")},
+        {.envelope = LS_SPAN("{\"id\":\"2\",\"kind\":\"t\"}"), .delay_ms = 1000}};
+    const struct ls_push_options mine = {.bound = 5};
+    struct ls_pushed pushed;
+    struct ls_err err = LS_ERR_INIT;
+
+    ls_queue_bound_build(&cmd, &keys, 2);
+    send_cmd();
+    assert_int_equal(push_many(NULL, jobs, 2).pushed, 2);
+    ls_push_build(&cmd, &keys, NULL, jobs, 2);
+    assert_int_equal(ls_push_parse(send_cmd(), &pushed, &err), -1);
+    assert_int_equal(err.code, LS_E_TOO_BIG);
+    assert_string_equal(err.text, "the queue is full: 2 jobs wait, 2 are allowed");
+    ls_push_keyed_build(&cmd, &keys, NULL,
+                        &(struct ls_push_job){.envelope = jobs[0].envelope, .key = span("k")}, 1);
+    assert_int_equal(ls_push_parse(send_cmd(), &pushed, &err), -1);
+    assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, NULL), 0);
+    ls_queue_bound_build(&cmd, &keys, 0);
+    send_cmd();
+    assert_int_equal(push_many(&mine, jobs, 2).pushed, 2);
+    assert_int_equal(redis_int("LLEN", keys.pending, NULL) + redis_int("ZCARD", keys.delayed, NULL),
+                     3); /* the delayed one is the same job: one place */
+}
+
+static void push__with_status__sets_it_for_its_time(void **state)
+{
+    char key[LS_KEY_SIZE];
+    const struct ls_push_options options = {.status_key = ls_keys_status(&keys, span("7"), key),
+                                            .status_ttl_ms = 5000};
+    const struct ls_push_job job = {.envelope = LS_SPAN("{\"id\":\"7\",\"kind\":\"t\"}"),
+                                    .id = LS_SPAN("7")};
+
+    push_many(&options, &job, 1);
+    assert_string_equal(redis_text("GET", "lockstep:{default}:status:7", NULL), "pending");
+    assert_in_range(redis_int("PTTL", key, NULL), 4000, 5000);
+    ls_status_build(&cmd, key, "done", 1000);
+    send_cmd();
+    push_many(&options, &job, 1); /* known: its state is not what it was */
+    assert_string_equal(redis_text("GET", key, NULL), "done");
+}
+
+static void push__idle_worker__is_woken_by_blpop(void **state)
+{
+    push(make(NULL, "1", NULL, NULL), 0, NULL);
+    ls_wake_build(&cmd, &keys, 5);
+    assert_int_equal(send_cmd()->count, 2);
+    ls_wake_build(&cmd, &keys, 0.01);
+    assert_int_equal(send_cmd()->type, LS_REPLY_NIL);
+}
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+static void bury(const char *id, const char *key, const char *group)
+{
+    struct ls_buf letter = {0};
+    const char *job = make("acc", id, key, ",\"attempt\":5");
+    struct ls_dead dead = {.id = span(id),
+                           .kind = span("t"),
+                           .error = span("it broke"),
+                           .klass = span("transient"),
+                           .failed_at = 1763859600000,
+                           .group = span(group),
+                           .key = span(key),
+                           .job = span(job)};
+
+    ls_dead_write(&letter, &dead);
+    push_raw(keys.pending, job);
+    take_turn(NULL, "w", 1, &got);
+    assert_int_equal(got.count, 1);
+    ls_turn_dead(&turn, got.at[0].fence, PLAIN, (struct ls_span){letter.data, letter.length},
+                 span(group), span("it broke"));
+    take_turn(&turn, "w", 0, &got);
+    assert_int_equal(got.settled, 1);
+    ls_buf_fini(&letter);
+}
+
+struct letters {
+    struct ls_buf text[16], envelope[16];
+    struct ls_dead parsed[16];
+    struct ls_dead_move moves[16];
+    size_t count;
+};
+
+/* The whole list, newest first, ready to be moved. */
+static void read_letters(struct letters *letters)
+{
+    const struct ls_reply *reply;
+    struct ls_err err = LS_ERR_INIT;
+
+    *letters = (struct letters){0};
+    ls_dead_list_build(&cmd, &keys, 0, -1);
+    reply = send_cmd();
+    assert_true(reply->count <= 16);
+    for (size_t i = 0; i < reply->count; i++) {
+        struct ls_span bytes = ls_reply_span(&reply->items[i]);
+
+        ls_buf_add(&letters->text[i], bytes.data, bytes.length);
+        if (ls_dead_parse(&letters->parsed[i], letters->text[i].data, bytes.length, &err) < 0 ||
+            ls_dead_revive(&letters->envelope[i], &letters->parsed[i], &err) < 0)
+            fail_msg("%s", err.text);
+        letters->moves[i] = (struct ls_dead_move){
+            .letter = {letters->text[i].data, letters->text[i].length},
+            .group = letters->parsed[i].group,
+            .envelope = {letters->envelope[i].data, letters->envelope[i].length},
+            .key = letters->parsed[i].key,
+        };
+        letters->count++;
+    }
+}
+
+static void free_letters(struct letters *letters)
+{
+    for (size_t i = 0; i < letters->count; i++) {
+        ls_dead_fini(&letters->parsed[i]);
+        ls_buf_fini(&letters->text[i]);
+        ls_buf_fini(&letters->envelope[i]);
+    }
+}
+
+static struct ls_dead_moved move(bool redrive, bool from_tail, const struct ls_dead_move *moves,
+                                 size_t count)
+{
+    struct ls_dead_moved moved;
+
+    if (redrive)
+        ls_dead_redrive_build(&cmd, &keys, from_tail, moves, count);
+    else
+        ls_dead_discard_build(&cmd, &keys, from_tail, moves, count);
+    assert_int_equal(ls_dead_moved_parse(send_cmd(), &moved, NULL), 0);
+    return moved;
+}
+
+static void redrive__all__runs_again_with_attempts_reset(void **state)
+{
+    struct letters letters;
+    struct ls_dead_moved moved;
+
+    join("w");
+    for (int i = 0; i < 5; i++) {
+        char id[8];
+
+        snprintf(id, sizeof id, "d%d", i);
+        bury(id, NULL, i < 3 ? "aaaa" : "bbbb");
+    }
+    read_letters(&letters);
+    moved = move(true, false, letters.moves, letters.count);
+    assert_int_equal(moved.moved, 5);
+    assert_int_equal(moved.left, 0);
+    assert_int_equal(redis_int("EXISTS", keys.dead, keys.dead_groups, NULL), 0);
+    moved = move(true, false, letters.moves, letters.count); /* the reply was lost */
+    assert_int_equal(moved.moved, 0);
+    claim_until("w", 5, &got);
+    assert_null(strstr(got.at[0].envelope, "attempt"));
+    take_turn(NULL, "w", 5, &got);
+    assert_int_equal(got.count, 0);
+    assert_string_equal(redis_text("HGET", keys.stats, "redriven", NULL), "5");
+    free_letters(&letters);
+}
+
+static void redrive__from_the_tail__takes_the_oldest(void **state)
+{
+    struct letters letters;
+
+    join("w");
+    bury("old", NULL, "aaaa");
+    bury("new", NULL, "aaaa");
+    read_letters(&letters);
+    assert_int_equal(move(true, true, &letters.moves[1], 1).left, 1);
+    assert_non_null(strstr(redis_text("LINDEX", keys.pending, "0", NULL), "old"));
+    assert_true(strncmp(redis_text("HGET", keys.dead_groups, "aaaa", NULL), "1 ", 2) == 0);
+    free_letters(&letters);
+}
+
+static void redrive__keyed__yields_to_a_newer_body(void **state)
+{
+    struct letters letters;
+
+    join("w");
+    bury("d0", "k", "aaaa");
+    bury("d1", "r", "aaaa");
+    bury("d2", "n", "aaaa");
+    push_keyed("k", make("acc", "new", "k", NULL), 0);
+    push_keyed("r", make("acc", "run", "r", NULL), 0);
+    take_turn(NULL, "w", 1, &got); /* k */
+    ls_turn_back(&turn, got.at[0].fence, span("k"), span(got.at[0].envelope));
+    take_turn(NULL, "w", 1, &got); /* r runs */
+    take_turn(&turn, "w", 0, NULL);
+    read_letters(&letters);
+    assert_int_equal(move(true, false, letters.moves, 3).moved, 3);
+    assert_string_equal(redis_text("HGET", keys.bodies, "k", NULL), make("acc", "new", "k", NULL));
+    assert_non_null(strstr(redis_text("HGET", keys.bodies, "r", NULL), "d1"));
+    assert_true(strncmp(redis_text("HGET", keys.keys, "r", NULL), "changed w ", 10) == 0);
+    assert_non_null(strstr(redis_text("HGET", keys.bodies, "n", NULL), "d2"));
+    free_letters(&letters);
+}
+
+static void discard__takes_letters_out_and_counts_groups_down(void **state)
+{
+    struct letters letters;
+
+    join("w");
+    bury("a", NULL, "aaaa");
+    bury("b", NULL, "aaaa");
+    bury("c", NULL, "bbbb");
+    read_letters(&letters);
+    assert_int_equal(move(false, false, letters.moves, 1).left, 2);
+    assert_string_equal(redis_list("HKEYS", keys.dead_groups, NULL), "aaaa");
+    assert_int_equal(move(false, false, letters.moves, 3).moved, 2);
+    assert_int_equal(everywhere("w", NULL), 0);
+    free_letters(&letters);
+}
+
+static void dead__beyond_a_thousand_groups__are_counted_together(void **state)
+{
+    struct letters letters;
+    char group[16];
+
+    join("w");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(group, sizeof group, "g%d", i);
+        redis_int("HSET", keys.dead_groups, group, "1 1 1 x", NULL);
+    }
+    bury("a", NULL, "fresh");
+    bury("b", NULL, "fresh2");
+    assert_true(strncmp(redis_text("HGET", keys.dead_groups, "other", NULL), "2 ", 2) == 0);
+    read_letters(&letters);
+    move(false, false, letters.moves, 2);
+    assert_int_equal(redis_int("HLEN", keys.dead_groups, NULL), 1000);
+    free_letters(&letters);
+}
+
+/* ---- stat, cron, leader ---------------------------------------------------------------------- */
+
+static void stat__every_place__is_counted(void **state)
+{
+    struct ls_queue_stat stat;
+    char id[LS_ID_SIZE];
+    int64_t at = ls_id_time_ms(span(ls_id_new(id)));
+
+    join("w");
+    push(make(NULL, id, NULL, ",\"priority\":\"high\""), 0, NULL);
+    push_raw(keys.pending, "{\"kind\":\"raw\"}");
+    push_raw(keys.pending_low, make(NULL, "mine", NULL, NULL));
+    push(make(NULL, "later", NULL, NULL), 60000, NULL);
+    redis_int("LPUSH", keys.dead, "{}", NULL);
+    usleep(5000);
+    ls_queue_stat_build(&cmd, &keys);
+    assert_int_equal(ls_queue_stat_parse(send_cmd(), &stat, NULL), 0);
+    assert_int_equal(stat.pending_high, 1);
+    assert_int_equal(stat.pending, 1);
+    assert_int_equal(stat.pending_low, 1);
+    assert_int_equal(stat.delayed, 1);
+    assert_int_equal(stat.dead, 1);
+    assert_int_equal(stat.workers, 1);
+    assert_int_equal(stat.workers_expired, 0);
+    assert_int_equal(stat.pushed, 2);
+    assert_int_equal(stat.running, 0);
+    assert_true(stat.oldest_ms >= 5 && stat.oldest_ms <= stat.ms - at);
+    assert_in_range(stat.next_due_ms, 50000, 60000);
+    assert_int_equal(stat.overdue_ms, 0);
+    assert_false(stat.paused);
+    ls_queue_pause_build(&cmd, &keys, span("me"));
+    send_cmd();
+    ls_queue_stat_build(&cmd, &keys);
+    ls_queue_stat_parse(send_cmd(), &stat, NULL);
+    assert_true(stat.paused && ls_span_is(stat.paused_by, "me"));
+}
+
+static void stat__a_keyed_head__is_as_old_as_its_state_says(void **state)
+{
+    struct ls_queue_stat stat;
+
+    push_keyed("k", make("acc", "x", "k", NULL), 0);
+    usleep(12000);
+    ls_queue_stat_build(&cmd, &keys);
+    ls_queue_stat_parse(send_cmd(), &stat, NULL);
+    assert_true(stat.oldest_ms >= 10 && stat.oldest_ms < 10000);
+    assert_int_equal(stat.keyed, 1);
+}
+
+static void stat__empty_queue__is_all_zero(void **state)
+{
+    struct ls_queue_stat stat;
+
+    ls_queue_stat_build(&cmd, &keys);
+    assert_int_equal(ls_queue_stat_parse(send_cmd(), &stat, NULL), 0);
+    assert_int_equal(stat.oldest_ms, -1);
+    assert_int_equal(stat.next_due_ms, -1);
+    assert_int_equal(stat.counter_count, 0);
+    assert_int_equal(stat.bound, 0);
+}
+
+static struct ls_cron_tick begin(const char *owner, int64_t every, int64_t hold)
+{
+    struct ls_cron_tick tick;
+
+    ls_cron_begin_build(&cmd, "products", every, owner, hold);
+    assert_int_equal(ls_cron_begin_parse(send_cmd(), &tick, NULL), 0);
+    return tick;
+}
+
+static void done(const char *owner, int64_t every, int64_t tick)
+{
+    ls_cron_done_build(&cmd, "products", every, owner, tick);
+    assert_int_equal(ls_cron_done_parse(send_cmd(), NULL), 0);
+}
+
+static void cron__one_of_two_gets_a_tick__and_nobody_gets_it_again(void **state)
+{
+    const int64_t every = 3600000;
+    struct ls_cron_tick first = begin("a", every, 0), second;
+
+    assert_true(first.fire);
+    assert_int_equal(first.tick, first.ms / every);
+    second = begin("b", every, 0);
+    assert_false(second.fire);
+    assert_in_range(second.wait_ms, 1, LS_CRON_HOLD_MS);
+    assert_true(begin("a", every, 0).fire); /* its answer was lost */
+    done("a", every, first.tick);
+    done("a", every, first.tick);
+    second = begin("b", every, 0);
+    assert_false(second.fire);
+    assert_in_range(second.wait_ms, 1, every);
+    assert_int_equal(second.wait_ms, (first.tick + 1) * every - second.ms);
+}
+
+static void cron__holder_dies__another_fires_the_same_tick(void **state)
+{
+    const int64_t every = 3600000;
+    struct ls_cron_tick first = begin("a", every, 10), second;
+
+    usleep(15000);
+    second = begin("b", every, 10);
+    assert_true(second.fire);
+    assert_true(second.tick == first.tick);
+    done("a", every, first.tick); /* late: harmless */
+    assert_false(begin("c", every, 10).fire);
+    done("b", every, second.tick);
+    assert_false(begin("b", every, 10).fire);
+}
+
+static void cron__ticks_come_and_only_the_newest_is_made_up_for(void **state)
+{
+    struct ls_cron_tick tick = begin("a", 5, 1000), next;
+
+    done("a", 5, tick.tick);
+    usleep(40000);
+    next = begin("a", 5, 1000);
+    assert_true(next.fire);
+    assert_true(next.tick >= tick.tick + 7);
+    done("a", 5, next.tick);
+    assert_string_equal(redis_list("HKEYS", LS_KEY_CRON, NULL), "products");
+}
+
+static struct ls_leadership hold(const char *owner, int64_t lease)
+{
+    struct ls_leadership leadership;
+
+    ls_leader_hold_build(&cmd, owner, lease);
+    assert_int_equal(ls_leader_hold_parse(send_cmd(), &leadership, NULL), 0);
+    return leadership;
+}
+
+static void leader__one_at_a_time__until_it_stops_or_steps_down(void **state)
+{
+    struct ls_leadership other;
+
+    assert_true(hold("a", 30).leader);
+    assert_true(hold("a", 30).leader);
+    other = hold("b", 30);
+    assert_false(other.leader);
+    assert_true(ls_span_is(other.who, "a"));
+    assert_in_range(other.left_ms, 0, 30);
+    hold("b", 0); /* not its to give up */
+    assert_false(hold("b", 30).leader);
+    usleep(40000);
+    assert_true(hold("b", 60000).leader);
+    hold("b", 0);
+    assert_true(hold("a", 30).leader);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(push__many__each_goes_to_its_lane_in_order),
+        TEST(push__a_thousand__in_one_call),
+        TEST(push__same_id_again__is_known_until_its_time_is_over),
+        TEST(push__at_the_bound__is_refused_whole),
+        TEST(push__with_status__sets_it_for_its_time),
+        TEST(push__idle_worker__is_woken_by_blpop),
+        TEST(redrive__all__runs_again_with_attempts_reset),
+        TEST(redrive__from_the_tail__takes_the_oldest),
+        TEST(redrive__keyed__yields_to_a_newer_body),
+        TEST(discard__takes_letters_out_and_counts_groups_down),
+        TEST(dead__beyond_a_thousand_groups__are_counted_together),
+        TEST(stat__every_place__is_counted),
+        TEST(stat__a_keyed_head__is_as_old_as_its_state_says),
+        TEST(stat__empty_queue__is_all_zero),
+        TEST(cron__one_of_two_gets_a_tick__and_nobody_gets_it_again),
+        TEST(cron__holder_dies__another_fires_the_same_tick),
+        TEST(cron__ticks_come_and_only_the_newest_is_made_up_for),
+        TEST(leader__one_at_a_time__until_it_stops_or_steps_down),
+    };
+    int failed = cmocka_run_group_tests(tests, harness_open, harness_close);
+
+    ls_turn_fini(&turn);
+    return failed;
+}

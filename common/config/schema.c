@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/config/config_internal.h"
 #include "common/config/value.h"
+#include "common/redis/url.h"
 
 enum option_type {
     T_TEXT,
@@ -696,8 +697,8 @@ static void set_choice(struct walk *walk, const struct option *option,
 static void set_redis(struct walk *walk, const struct option *option,
                       const struct ls_yaml_node *node, const char *text, char **member)
 {
-    static const char *const schemes[] = {"redis://", "rediss://", "redis+sentinel://",
-                                          "redis+cluster://"};
+    struct ls_redis_url url = {0};
+    struct ls_err err = LS_ERR_INIT;
 
     if (strcmp(text, "embedded") == 0) {
         put_text(member, ls_xstrdup(text));
@@ -713,11 +714,16 @@ static void set_redis(struct walk *walk, const struct option *option,
         free(path);
         return;
     }
-    for (size_t i = 0; i < LS_COUNT(schemes); i++) {
-        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0 && text[strlen(schemes[i])]) {
-            put_text(member, ls_xstrdup(text));
-            return;
-        }
+    if (ls_redis_url_parse(&url, text, &err) == 0) { /* its messages never hold the password */
+        ls_redis_url_fini(&url);
+        put_text(member, ls_xstrdup(text));
+        return;
+    }
+    ls_redis_url_fini(&url);
+    if (err.code == LS_E_UNSUPPORTED) {
+        ls_config_error(walk->report, node, "'%s': %s", option->key, err.text);
+        ls_config_hint(walk->report, "%s", err.hint);
+        return;
     }
     ls_config_error(walk->report, node, "'%s' is no address of a Redis", option->key);
     ls_config_hint(walk->report, "embedded, unix:///path/redis.sock, redis://host:6379/0, "

@@ -163,6 +163,9 @@ static void check_sync(struct check *check, const struct ls_config_sync *sync)
     if (sync->backoff.set && sync->backoff.base_ms > sync->backoff.cap_ms)
         ls_config_error(check->report, place(check, "syncs", sync->name, "backoff"),
                         "'base' of the backoff is longer than its 'cap'");
+    if (sync->match && !ls_config_field_find(sync, sync->match))
+        ls_config_error(check->report, place(check, "syncs", sync->name, "match"),
+                        "'match' names '%s', which is none of the fields", sync->match);
     for (size_t i = 0; i < sync->field_count; i++)
         critical = critical || sync->fields[i].critical;
     if (critical && sync->mode != LS_CONFIG_HYBRID)

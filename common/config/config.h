@@ -98,7 +98,8 @@ struct ls_config_sync {
     int64_t batch;
     int policy;           /* enum ls_config_policy */
     int deletes;          /* enum ls_config_deletes */
-    char *match;          /* the canonical field by which unlinked records are matched; "": none */
+    char *match;          /* the field by which unlinked records are matched; NULL: the one whose
+                             remote is "sku", if there is one */
     int64_t max_attempts; /* 0: as the queue */
     int64_t max_age_ms;   /* 0: as the queue */
     struct ls_config_backoff backoff; /* .set false: as the queue */

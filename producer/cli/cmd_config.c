@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/record/record.h"
 #include "producer/cli/cli.h"
 
 #define MAX_PROBLEMS 200
 
 static int check(struct ls_cli *cli);
+static int check_mappings(struct ls_cli *cli, struct ls_config_problem *problems, int count);
 static int reference(void);
 
 static int run(struct ls_cli *cli, int argc, char **argv)
@@ -42,6 +44,12 @@ static int check(struct ls_cli *cli)
     }
     for (int i = 0; i < count; i++)
         errors += !problems[i].warning;
+    if (!errors) {
+        int more = check_mappings(cli, problems, count);
+
+        errors += more;
+        count += more;
+    }
     if (cli->json) {
         struct ls_table *table = ls_table_new(cli, columns, LS_COUNT(columns));
 
@@ -69,6 +77,28 @@ static int check(struct ls_cli *cli)
     free(problems);
     free(file);
     return errors ? LS_EXIT_FAILED : LS_EXIT_OK;
+}
+
+/* What only the compiled form of a sync shows: a check that does not parse. Problems added. */
+static int check_mappings(struct ls_cli *cli, struct ls_config_problem *problems, int count)
+{
+    const struct ls_config *config = ls_cli_config(cli, NULL);
+    int added = 0;
+
+    for (size_t i = 0; config && i < config->sync_count && count + added < MAX_PROBLEMS; i++) {
+        struct ls_err err = LS_ERR_INIT;
+        struct ls_mapping *mapping = ls_mapping_new(&config->syncs[i], &err);
+
+        if (!mapping) {
+            struct ls_config_problem *problem = &problems[count + added++];
+
+            *problem = (struct ls_config_problem){0};
+            snprintf(problem->text, sizeof problem->text, "%.399s", err.text);
+            snprintf(problem->hint, sizeof problem->hint, "%.199s", err.hint);
+        }
+        ls_mapping_free(mapping);
+    }
+    return added;
 }
 
 static int reference(void)

@@ -367,10 +367,10 @@ static void duplicates(struct doctor *doctor, struct finding *finding)
             say(finding, OK, "%s: no field to match by, each id is linked once", config->name);
         } else if (sync->duplicates == 0) {
             say(finding, OK, "%s: %s is unique in %s, each record is linked once", config->name,
-                config->match, config->table);
+                sync->match_column, config->table);
         } else {
             say(finding, FAIL, "%s: %lld values of %s stand in more than one row", config->name,
-                (long long)sync->duplicates, config->match);
+                (long long)sync->duplicates, sync->match_column);
             remedy(finding, "SELECT %s, COUNT(*) FROM %s GROUP BY %s HAVING COUNT(*) > 1",
                    sync->match_column, config->table, sync->match_column);
         }
@@ -398,7 +398,9 @@ static void conflicts(struct doctor *doctor, struct finding *finding)
 
 static void errors(struct doctor *doctor, struct finding *finding)
 {
-    int64_t dead = 0, retried = 0, groups = 0, recent = 0;
+    const struct ls_config_rules *rules = &doctor->config->rules;
+    int64_t dead = 0, retried = 0, groups = 0, recent = 0, done = 0;
+    bool many;
 
     if (!doctor->redis_up) {
         no_redis(finding);
@@ -409,15 +411,19 @@ static void errors(struct doctor *doctor, struct finding *finding)
         groups += doctor->queues[i].stat.dead_groups;
         retried += doctor->queues[i].stat.retried;
         recent += doctor->queues[i].dead;
+        done += doctor->queues[i].done;
     }
+    many = recent >= rules->min_samples &&
+           (double)recent > rules->error_rate * (double)(recent + done);
     if (!dead) {
         say(finding, OK, "every failure was handled: %lld retries, nothing dead",
             (long long)retried);
         return;
     }
-    say(finding, recent ? FAIL : WARN,
-        "%lld dead jobs in %lld groups wait for a decision, %lld of them died in the last %d min",
-        (long long)dead, (long long)groups, (long long)recent, BACKLOG_MINUTES);
+    say(finding, many ? FAIL : WARN,
+        "%lld dead jobs in %lld groups wait for a decision; in the last %d min %lld died, %lld "
+        "were done",
+        (long long)dead, (long long)groups, BACKLOG_MINUTES, (long long)recent, (long long)done);
     remedy(finding, "lockstep dead groups; then lockstep dead retry|discard --group G");
 }
 

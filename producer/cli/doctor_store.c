@@ -90,20 +90,19 @@ static char *quoted(const char *name)
 
 /* The application's own rows: two with the same SKU cannot both be the shop's one product. */
 static int count_duplicates(const struct ls_config *config, const struct ls_config_sync *sync,
-                            struct ls_doctor_sync *out, struct ls_err *err)
+                            const struct ls_mapping *mapping, struct ls_doctor_sync *out,
+                            struct ls_err *err)
 {
-    const struct ls_config_field *field =
-        *sync->match ? ls_config_field_find(sync, sync->match) : NULL;
     sqlite3_stmt *statement = NULL;
     char *column, *table, *sql;
     sqlite3 *db = NULL;
     int result = -1;
 
     out->duplicates = -1;
-    if (!field)
+    if (mapping->match < 0)
         return 0;
-    out->match_column = ls_xstrdup(field->column);
-    column = quoted(field->column);
+    out->match_column = ls_xstrdup(mapping->fields[mapping->match].column);
+    column = quoted(out->match_column);
     table = quoted(sync->table);
     sql = ls_xasprintf("SELECT COUNT(*) FROM (SELECT 1 FROM %s WHERE %s IS NOT NULL AND %s <> '' "
                        "GROUP BY %s HAVING COUNT(*) > 1)",
@@ -153,7 +152,7 @@ int ls_doctor_syncs_read(const struct ls_config *config, struct ls_doctor_sync *
 
         result = mapping ? read_status(store, &loop, &timer, mapping, &syncs[i], err) : -1;
         if (result == 0)
-            result = count_duplicates(config, &config->syncs[i], &syncs[i], err);
+            result = count_duplicates(config, &config->syncs[i], mapping, &syncs[i], err);
         ls_mapping_free(mapping);
     }
     if (store)

@@ -3,10 +3,10 @@
  *
  * Every operation is asynchronous: it is queued (bounded), runs as one transaction (several may share a commit), and its callback
  * runs later on the owner's loop, exactly once, never before the call returned. Results passed to a callback are borrowed until it
- * returns unless it says otherwise. Inputs are copied before the call returns unless it says "kept".
+ * returns unless it says otherwise. Inputs are copied before the call returns; only a mapping is kept: it outlives the store.
  * Failure codes: LS_E_STORE (busy, locked, lost, timed out: again later, costs no attempt), LS_E_FENCED (another worker holds the
  * record now: stop, commit nothing), LS_E_CONFLICT (the local row changed since it was read: read again), LS_E_NOT_FOUND,
- * LS_E_CONFIG (table, column or lockstep table missing: hint names `lockstep store install`), LS_E_CORRUPT.
+ * LS_E_CONFIG (table, column or lockstep table missing: hint names `lockstep store install`), LS_E_CORRUPT, LS_E_CANCELLED (closed).
  * Times are ms since 1970 by the database host's clock. */
 #ifndef LS_STORE_STORE_H
 #define LS_STORE_STORE_H
@@ -59,31 +59,52 @@ struct ls_sync_status {
     char sync[64];
     enum ls_sync_state state;  /* a sync nobody started is OBSERVE: it links and reports, it writes nothing */
     int64_t started_at;        /* 0: never */
-    int64_t linked, dirty, parked, conflicts, tombstones;
+    int64_t linked, dirty, parked, dead, conflicts, tombstones;
     int64_t oldest_dirty_at;   /* first_at of the oldest unsynced change; 0: none */
     int64_t last_synced_at;    /* 0: never */
     int64_t last_verified_at;
 };
 typedef void ls_store_sync_cb(void *arg, const struct ls_sync_status *status, const struct ls_err *err);
 void ls_store_sync_status(struct ls_store *store, const struct ls_mapping *mapping, ls_store_sync_cb *done, void *arg);
+/* What the founding SQL of sync timestamps asks, over the rows of the table (reads all of them): how many there are, were never
+ * synced, were not synced for recent_ms; the age of the last sync in seconds, on average and at most (of rows that ever were). */
+struct ls_sync_figures {
+    int64_t rows, never_synced, not_recent;
+    int64_t pending, synced, parked, dead; /* as the status view has it */
+    double lag_avg_s, lag_max_s;           /* -1: no row was ever synced */
+};
+typedef void ls_store_figures_cb(void *arg, const struct ls_sync_figures *figures, const struct ls_err *err);
+void ls_store_sync_figures(struct ls_store *store, const struct ls_mapping *mapping, int64_t recent_ms, ls_store_figures_cb *done, void *arg);
 typedef void ls_store_done_cb(void *arg, const struct ls_err *err);
 void ls_store_sync_set_state(struct ls_store *store, const struct ls_mapping *mapping, enum ls_sync_state state, ls_store_done_cb *done, void *arg);
 
 /* ---- marks: what may have changed ------------------------------------------------------------------------------------------------ */
 
-/* One record that needs a look. uid is minted here if it has none: "l-<local id>" or "r-<remote id>". */
+/* One record that needs a look. uid is minted here if it has none: "l-<local id>" or "r-<remote id>", safe in a job's key. */
 struct ls_mark {
     char *account, *entity, *uid;
     int64_t gen;       /* newest generation among its marks */
     int64_t first_at;  /* when the oldest unsynced change happened */
-    bool high;         /* goes to the high lane (critical field, or the application asked) */
+    bool high;         /* a critical field changed, or the application asked */
+    bool low;          /* nothing changed that we know of: a backfill or scan wants it looked at */
+};
+struct ls_marks_query {
+    const char *account, *entity;  /* of one sync; NULL: of every active sync */
+    bool high_only;
+    size_t limit;                  /* records; 0: 500 */
+    int64_t repush_before_ms;      /* also those handed over before this time and still there; INT64_MAX: all that are still there */
 };
 typedef void ls_store_marks_cb(void *arg, const struct ls_mark *marks, size_t count, const struct ls_err *err);
-/* Up to limit records with marks not yet handed to the queue, or handed over before repush_before_ms and still there; oldest first;
- * only of syncs that are ACTIVE. Resolves or creates their link rows (durably) first. */
-void ls_store_marks_take(struct ls_store *store, size_t limit, int64_t repush_before_ms, ls_store_marks_cb *done, void *arg);
+/* Records with marks not yet handed to the queue, or handed over before repush_before_ms and still there; high ones first, then
+ * oldest first; only of syncs that are ACTIVE. Resolves or creates their link rows (durably) first. Marks of a record that is dead
+ * (ls_store_note_error) do not come again until it changes, but with INT64_MAX. */
+void ls_store_marks_take(struct ls_store *store, const struct ls_marks_query *query, ls_store_marks_cb *done, void *arg);
 /* They are in the queue now (after the push was acknowledged). A mark whose generation moved since stays due. */
 void ls_store_marks_pushed(struct ls_store *store, const struct ls_mark *marks, size_t count, ls_store_done_cb *done, void *arg);
+/* How many marks with a generation up to up_to_gen a sync still has, dead ones not counted; up_to_gen < 0: of any generation.
+ * newest_gen is the newest generation given out in the whole database. */
+typedef void ls_store_left_cb(void *arg, int64_t left, int64_t newest_gen, const struct ls_err *err);
+void ls_store_marks_left(struct ls_store *store, const char *account, const char *entity, int64_t up_to_gen, ls_store_left_cb *done, void *arg);
 /* Called on the loop when the database may have new marks (file events, falling back to polling each second); NULL to stop. */
 void ls_store_watch(struct ls_store *store, void (*changed)(void *arg), void *arg);
 
@@ -159,12 +180,12 @@ void ls_snapshot_free(struct ls_snapshot *snapshot);
 typedef void ls_store_begin_cb(void *arg, struct ls_snapshot *snapshot /* owned by the callee */, const struct ls_err *err);
 /* Take the record for the claim with this fence and read it. LS_E_FENCED when a higher fence has it. With fence 0 it is only read
  * (in a read-only store too): nothing is taken, and a uid that no link row has is answered as well: "l-<local id>" by the link row of
- * that local id, else as the new record it would be; "r-<remote id>" likewise. */
+ * that local id, else as the new record it would be; "r-<remote id>" likewise. LS_E_NOT_FOUND: there is no such record (it may have been absorbed by another). */
 void ls_store_begin(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, uint64_t fence, ls_store_begin_cb *done, void *arg);
 
 /* Durably note that a write is about to leave: op row `sent` and, for updates and creates, the hash in the echo ledger. Must be
  * acknowledged before the first byte leaves. LS_E_EXISTS: the same operation already ended ok (a concurrent duplicate, or the
- * platform's answer was another value than was sent). One in state retry or unknown is begun again, its attempts counted. */
+ * platform's answer was another value than was sent). One in state retry, unknown or rejected is begun again, its attempts counted. */
 void ls_store_op_sent(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, uint64_t fence, const struct ls_op *op,
                       ls_store_done_cb *done, void *arg);
 
@@ -184,25 +205,29 @@ struct ls_commit {
                                            With an absent local row it is inserted and its id becomes local_id */
     bool local_delete;                  /* delete the row (through the gate only) */
     int64_t local_gen, remote_gen;      /* marks with exactly these generations are removed */
-    const struct ls_op *op;             /* outcome of an operation; NULL none */
+    const struct ls_op *op;             /* outcome of an operation; NULL none. OK grows base_gen even when base stays */
     const struct ls_audit *audits; size_t audit_count;
     uint64_t conflict_fields;           /* conflicts now open (bit i = field i); others of this record are closed */
     const struct ls_record *conflict_remote; /* the remote side's values, for the conflict rows */
     const char *error;                  /* why it is parked or failed last, shown in the status view; NULL clears */
     const char *deleted_version;        /* with state TOMB */
     bool verified;                      /* both sides were read and agree: verified_at := now */
-    bool synced;                        /* synced_at := now */
+    bool synced;                        /* synced_at := now. verified or synced close every other open op of the record; what they sent
+                                           stays in `sent` for a day, against late writes */
 };
 struct ls_commit_result {
     const char *local_id;               /* of an inserted row, else the known one */
     bool local_differs;                 /* after the write the row is not what was written (an application trigger): its mark stays */
 };
 typedef void ls_store_commit_cb(void *arg, const struct ls_commit_result *result, const struct ls_err *err);
-/* LS_E_FENCED, LS_E_CONFLICT (row changed since local_old was read), LS_E_EXISTS (remote_id is linked to another record: duplicate). */
+/* LS_E_FENCED, LS_E_CONFLICT (row changed since local_old was read), LS_E_EXISTS (remote_id is linked to another record: duplicate),
+ * LS_E_INVALID (the database refuses the row: a constraint, or a column that cannot hold the value exactly), LS_E_UNSUPPORTED (a new
+ * row needs a key that neither the database nor we can make). Nothing of it is committed then. */
 void ls_store_commit(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, const struct ls_commit *commit,
                      ls_store_commit_cb *done, void *arg);
 
-/* Keep the last error of a record whose run failed and will be tried again (status view; no fence needed). */
+/* Keep the last error of a record whose run failed (status view; no fence needed). dead: its job is a dead letter now, so its marks
+ * are not handed over again until it changes. */
 void ls_store_note_error(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, bool dead, const char *error,
                          ls_store_done_cb *done, void *arg);
 
@@ -239,13 +264,19 @@ struct ls_scan_row {
     const struct ls_record *local; /* absent when the row is gone */
 };
 typedef void ls_store_scan_cb(void *arg, const struct ls_scan_row *rows, size_t count, const char *next /* NULL: the end */, const struct ls_err *err);
-/* rows ordered by an internal key; `after` is a previous `next` or NULL. Covers every link row of the mapping and every local row. */
+/* rows ordered by an internal key; `after` is a previous `next` or NULL. Covers every link row of the mapping and every local row.
+ * limit bounds what is looked at, so fewer rows, even none, may come with a `next`. */
 void ls_store_scan(struct ls_store *store, const struct ls_mapping *mapping, const char *after, size_t limit, ls_store_scan_cb *done, void *arg);
 /* The same rows for given remote ids (unknown ids are left out of the result). */
 void ls_store_scan_remote(struct ls_store *store, const struct ls_mapping *mapping, const char *const *remote_ids, size_t count,
                           ls_store_scan_cb *done, void *arg);
-/* The local rows (linked or not) whose match field has this value; at most 3 come back, so that duplicates show. */
+/* The local rows (linked or not) whose match field has this value; at most 3 come back, so that duplicates show. Costs a table scan
+ * when the column has no index. */
 void ls_store_find_local(struct ls_store *store, const struct ls_mapping *mapping, const char *match, ls_store_scan_cb *done, void *arg);
+/* Ended operations, echo hashes, closed conflicts, runs and audit rows from before before_ms go, in slices of a few thousand rows;
+ * more: call again. */
+typedef void ls_store_gc_cb(void *arg, int64_t removed, bool more, const struct ls_err *err);
+void ls_store_gc(struct ls_store *store, int64_t before_ms, ls_store_gc_cb *done, void *arg);
 /* Stamp verified_at on linked records that a verify found equal. */
 void ls_store_verified(struct ls_store *store, const struct ls_mapping *mapping, const char *const *uids, size_t count, ls_store_done_cb *done, void *arg);
 

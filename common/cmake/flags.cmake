@@ -5,7 +5,7 @@ target_compile_definitions(ls_flags INTERFACE _GNU_SOURCE LOCKSTEP_VERSION="${PR
     $<$<BOOL:${LS_HAVE_YAML}>:LOCKSTEP_WITH_YAML=1> $<$<BOOL:${LS_HAVE_SQLITE}>:LOCKSTEP_WITH_SQLITE=1>
     $<$<BOOL:${LS_HAVE_ADMIN}>:LOCKSTEP_WITH_ADMIN=1>)
 target_compile_options(ls_flags INTERFACE
-    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-format-nonliteral
     -Wundef -Wvla -Wno-unused-parameter -Wno-missing-field-initializers -fno-strict-aliasing -fstack-protector-strong
     $<$<BOOL:${LOCKSTEP_WERROR}>:-Werror>)
 if(LOCKSTEP_SANITIZE)

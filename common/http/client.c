@@ -381,7 +381,12 @@ static void set_up(struct ls_call *call, int64_t now_ms)
 #endif
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    /* Whether a connection can be shared is known after the TLS handshake; over plain HTTP only after
+     * the first answer, so waiting for it would let one slow answer hold up all requests to a host. */
+    if (strncasecmp(call->url, "https:", 6) == 0)
+        curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    else
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, age);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)left);

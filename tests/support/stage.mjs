@@ -189,13 +189,17 @@ export class Stage {
         return left;
     }
 
-    // Every live process whose environment names this stage.
+    // Every live process whose environment or title names this stage (redis-server overwrites the first).
     processes() {
         const found = [];
         for (const name of readdirSync('/proc')) {
             try {
-                if (/^\d+$/.test(name) && readFileSync(`/proc/${name}/environ`, 'latin1').includes(`LS_STAGE=${this.dir}`) && !/\) Z /.test(readFileSync(`/proc/${name}/stat`, 'latin1'))) {
-                    found.push({ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').trim() });
+                if (!/^\d+$/.test(name) || /\) Z /.test(readFileSync(`/proc/${name}/stat`, 'latin1'))) {
+                    continue;
+                }
+                const command = readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+                if (command.includes(this.dir) || readFileSync(`/proc/${name}/environ`, 'latin1').includes(`LS_STAGE=${this.dir}`)) {
+                    found.push({ pid: Number(name), command });
                 }
             } catch {
                 // it ended while we looked, or is not ours to read
@@ -276,9 +280,11 @@ class Pool {
         if (this.child.exitCode === null && this.child.signalCode === null) {
             this.child.kill('SIGTERM');
         }
-        return Promise.race([this.child.ended, pause(40_000).then(() => {
-            throw new Error(`pool ${this.name} does not end`);
-        })]);
+        let timer;
+        const late = new Promise((_, reject) => {
+            timer = setTimeout(() => reject(new Error(`pool ${this.name} does not end`)), 40_000);
+        });
+        return Promise.race([this.child.ended, late]).finally(() => clearTimeout(timer));
     }
 }
 

@@ -236,18 +236,16 @@ static void deliver(struct ls_run *run, struct plan *plan)
     if (tools->config && tools->config->http.secret)
         sign(plan, tools->config->http.secret);
     plan->headers[plan->header_count] = (struct ls_http_header){0};
-    delivery->call = ls_http_begin(
-        tools->http,
-        &(struct ls_http_request){.method = plan->method ? plan->method : "POST",
-                                  .url = plan->url,
-                                  .headers = plan->headers,
-                                  .body = plan->has_body ? plan->body.data : NULL,
-                                  .body_length = plan->body.length,
-                                  .timeout_ms = left_ms > 0 ? left_ms : 1,
-                                  .max_response_bytes = ANSWER_BYTES,
-                                  /* delivery is at least once, and the key tells repeats */
-                                  .idempotent = true},
-        on_answer, delivery);
+    delivery->call =
+        ls_http_begin(tools->http,
+                      &(struct ls_http_request){.method = plan->method ? plan->method : "POST",
+                                                .url = plan->url,
+                                                .headers = plan->headers,
+                                                .body = plan->has_body ? plan->body.data : NULL,
+                                                .body_length = plan->body.length,
+                                                .timeout_ms = left_ms > 0 ? left_ms : 1,
+                                                .max_response_bytes = ANSWER_BYTES},
+                      on_answer, delivery);
 }
 
 static void begin(void *self, struct ls_run *run)

@@ -385,13 +385,19 @@ static void get__absence_not_confirmed__is_an_error(void **state)
     }
 }
 
-static void get__word_for_an_id__is_refused(void **state)
+static void get__word_for_an_id__spoils_nothing_for_the_others(void **state)
 {
-    const char *wanted[] = {"12", "x/../../1"};
-    struct result result = do_get(suite, wanted, 2);
+    int64_t id = test_shop_add(suite->shop, "{\"name\":\"a\",\"sku\":\"A\"}");
+    const char *wanted[] = {"x/../../1", text_of(id), ""};
+    struct result result = do_get(suite, wanted, 3);
 
     (void)state;
-    assert_int_equal(result.err.code, LS_E_USAGE);
+    assert_string_equal(result.err.text, "");
+    assert_int_equal(result.page.count, 3);
+    assert_string_equal(result.page.items[0].id, wanted[0]);
+    assert_int_equal(result.page.items[0].error.code, LS_E_INVALID);
+    assert_string_equal(result.page.items[2].id, wanted[1]);
+    assert_int_equal(result.page.items[2].error.code, LS_E_NONE);
     result_fini(&result);
     result = do_get(suite, NULL, 0);
     assert_int_equal(result.err.code, LS_E_NONE);
@@ -613,6 +619,32 @@ static void batch__of_everything__has_a_result_for_each_in_its_place(void **stat
     ls_record_fini(&new);
     ls_record_fini(&taken);
     ls_record_fini(&changed);
+}
+
+static void write__word_for_an_id__is_refused_and_spoils_nothing_for_the_others(void **state)
+{
+    int64_t ids[1];
+    struct ls_record record = record_of(suite, (const char *[FIELDS]){[NAME] = "New"});
+    struct ls_write writes[3] = {{.kind = LS_WRITE_UPDATE, .id = "../1", .record = &record},
+                                 {.kind = LS_WRITE_UPDATE, .record = &record},
+                                 {.kind = LS_WRITE_DELETE}};
+    struct result result;
+
+    (void)state;
+    suite_fill(suite, "A", 1, "", ids);
+    test_shop_forget(suite->shop);
+    result = do_write(suite, &writes[0]);
+    assert_int_equal(result.err.code, LS_E_INVALID);
+    result_fini(&result);
+    writes[1].id = text_of(ids[0]);
+    result = do_batch(suite, writes, 3);
+    assert_int_equal(result.page.items[0].error.code, LS_E_INVALID);
+    assert_int_equal(result.page.items[1].error.code, LS_E_NONE);
+    assert_string_equal(value_of(&result.page.items[1], NAME), "New");
+    assert_int_equal(result.page.items[2].error.code, LS_E_INVALID);
+    result_fini(&result);
+    assert_int_equal(test_shop_request_count(suite->shop), 1);
+    ls_record_fini(&record);
 }
 
 static void batch__full__is_one_request(void **state)
@@ -938,7 +970,7 @@ static const struct CMUnitTest tests[] = {
     TEST(get__in_use_trashed_and_gone__are_told_apart),
     TEST(get__a_single_one__is_one_request),
     TEST(get__absence_not_confirmed__is_an_error),
-    TEST(get__word_for_an_id__is_refused),
+    TEST(get__word_for_an_id__spoils_nothing_for_the_others),
     TEST(find__by_match_value__is_exact),
     TEST(find__by_marker__finds_what_a_create_left),
     TEST(write__create__stores_and_returns_the_values),
@@ -947,6 +979,7 @@ static const struct CMUnitTest tests[] = {
     TEST(write__update_of_what_is_gone__is_not_found),
     TEST(write__delete__goes_to_the_trash_or_for_good_and_may_be_repeated),
     TEST(batch__of_everything__has_a_result_for_each_in_its_place),
+    TEST(write__word_for_an_id__is_refused_and_spoils_nothing_for_the_others),
     TEST(batch__full__is_one_request),
     TEST(batch__fails_as_a_whole__is_one_error),
     TEST(trouble__on_a_read__is_an_error_and_never_an_empty_page),

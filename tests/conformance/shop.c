@@ -206,7 +206,7 @@ json_t *test_shop_ask(struct test_shop *shop, const char *method, const char *pa
     char *answer;
     ssize_t got;
 
-    to.sin_port = htons((uint16_t)atoi(port + 1));
+    to.sin_port = htons((uint16_t)strtol(port + 1, NULL, 10));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     ls_buf_printf(&text, "%s %s HTTP/1.0\r\nHost: localhost\r\n", method, path);

@@ -21,7 +21,6 @@ struct get_call {
 };
 
 static void free_get(struct woo_call *call);
-static bool valid_id(const char *id);
 static void ask_many(struct get_call *get, enum get_state state);
 static void on_many(struct woo_call *call, const json_t *root,
                     const struct ls_http_response *response, const struct ls_err *err);
@@ -45,11 +44,13 @@ struct ls_remote_call *woo_get(struct ls_connector *connector, const struct ls_m
         bool twice = false;
         for (size_t j = 0; j < get->count; j++)
             twice = twice || !strcmp(get->ids[j], ids[i]);
-        if (!valid_id(ids[i]))
-            ls_fail(&err, LS_E_USAGE, "woocommerce '%s' has no product '%.40s': an id is a number",
-                    connector->account, ids[i]);
-        else if (!twice)
+        if (!woo_id_valid(ids[i])) { /* its own trouble, not that of the others */
+            struct ls_remote *item = ls_remote_page_add(&get->call.base.page, mapping);
+            item->id = ls_xstrdup(ids[i]);
+            ls_fail(&item->error, LS_E_INVALID, "product id '%.40s' is not a number", ids[i]);
+        } else if (!twice) {
             get->ids[get->count++] = ls_xstrdup(ids[i]);
+        }
     }
     get->missing = get->count;
     if (err.code || !get->count)
@@ -68,13 +69,6 @@ static void free_get(struct woo_call *call)
     for (size_t i = 0; i < get->count; i++)
         free(get->ids[i]);
     free(get->ids);
-}
-
-static bool valid_id(const char *id)
-{
-    size_t length = strlen(id);
-
-    return length && length < 19 && *id != '0' && strspn(id, "0123456789") == length;
 }
 
 static void ask_many(struct get_call *get, enum get_state state)

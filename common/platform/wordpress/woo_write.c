@@ -29,7 +29,8 @@ struct write_call {
     bool batch;
     struct job *jobs;
     size_t count;
-    size_t *order;        /* indexes of jobs: those that may go in one batch first */
+    size_t sendable;      /* jobs whose id is one */
+    size_t *order;        /* their indexes: those that may go in one batch first */
     struct range *ranges; /* stack of what is still to be sent */
     size_t range_count;
     struct range now; /* what is under way */
@@ -39,6 +40,8 @@ struct write_call {
 static struct write_call *begin(struct ls_connector *connector, const struct ls_mapping *mapping,
                                 const struct ls_write *writes, size_t count);
 static void free_write(struct woo_call *call);
+static bool may_send(const struct job *job);
+static void refuse_id(const char *id, struct ls_err *err);
 static bool may_batch(const struct job *job);
 static void push_range(struct write_call *write, size_t start, size_t count);
 static void next_range(struct write_call *write);
@@ -61,8 +64,14 @@ struct ls_remote_call *woo_write(struct ls_connector *connector, const struct ls
                                  const struct ls_write *write)
 {
     struct write_call *call = begin(connector, mapping, write, 1);
+    struct ls_err err = LS_ERR_INIT;
 
-    next_range(call);
+    if (call->sendable) {
+        next_range(call);
+    } else {
+        refuse_id(write->id, &err);
+        ls_remote_call_later(&call->call.base, &err);
+    }
     return &call->call.base;
 }
 
@@ -78,11 +87,13 @@ struct ls_remote_call *woo_write_batch(struct ls_connector *connector,
         struct ls_remote *item = ls_remote_page_add(
             &call->call.base.page, writes[i].kind == LS_WRITE_DELETE ? NULL : mapping);
         item->id = ls_xstrdup(writes[i].id);
+        if (!may_send(&call->jobs[i]))
+            refuse_id(writes[i].id, &item->error);
     }
     if (count > WOO_BATCH_MAX)
         ls_fail(&err, LS_E_USAGE, "woocommerce '%s' cannot write %zu products at once: at most %d",
                 connector->account, count, WOO_BATCH_MAX);
-    if (err.code || !count)
+    if (err.code || !call->sendable)
         ls_remote_call_later(&call->call.base, err.code ? &err : NULL);
     else
         next_range(call);
@@ -103,18 +114,18 @@ static struct write_call *begin(struct ls_connector *connector, const struct ls_
     for (size_t i = 0; i < count; i++) {
         struct job *job = &write->jobs[i];
         *job = (struct job){.kind = writes[i].kind, .hard = writes[i].hard};
-        if (job->kind != LS_WRITE_CREATE) {
-            ls_assert(writes[i].id);
+        if (job->kind != LS_WRITE_CREATE)
             job->id = ls_xstrdup(writes[i].id);
-        }
         if (job->kind != LS_WRITE_DELETE)
             job->body = ls_wp_object_write(mapping, writes[i].record, job->kind == LS_WRITE_UPDATE,
                                            job->kind == LS_WRITE_CREATE ? writes[i].marker : NULL);
-        together += may_batch(job);
+        write->sendable += may_send(job);
+        together += may_send(job) && may_batch(job);
     }
     for (size_t i = 0, first = 0; i < count; i++)
-        write->order[may_batch(&write->jobs[i]) ? first++ : together + alone++] = i;
-    for (size_t i = count; i > together; i--)
+        if (may_send(&write->jobs[i]))
+            write->order[may_batch(&write->jobs[i]) ? first++ : together + alone++] = i;
+    for (size_t i = write->sendable; i > together; i--)
         push_range(write, i - 1, 1);
     if (together)
         push_range(write, 0, together);
@@ -132,6 +143,16 @@ static void free_write(struct woo_call *call)
     free(write->jobs);
     free(write->order);
     free(write->ranges);
+}
+
+static bool may_send(const struct job *job)
+{
+    return job->kind == LS_WRITE_CREATE || woo_id_valid(job->id);
+}
+
+static void refuse_id(const char *id, struct ls_err *err)
+{
+    ls_fail(err, LS_E_INVALID, "product id '%.40s' is not a number", id ? id : "");
 }
 
 /* A delete in a batch is always for good. */
@@ -367,7 +388,7 @@ static void range_failed(struct write_call *write, const struct ls_err *err)
     struct ls_remote *items = write->call.base.page.items;
     size_t end = write->now.start + write->now.count;
 
-    if (!write->settled && write->now.count == write->count) {
+    if (!write->settled && write->now.count == write->count) /* nothing to keep */ {
         woo_end(&write->call, err);
         return;
     }

@@ -371,6 +371,13 @@ void woo_add_fields(struct ls_query *query, const struct ls_mapping *mapping, ui
     ls_buf_fini(&names);
 }
 
+bool woo_id_valid(const char *id)
+{
+    size_t length = id ? strlen(id) : 0;
+
+    return length && length < 19 && *id != '0' && strspn(id, "0123456789") == length;
+}
+
 bool woo_only_blind(const struct ls_mapping *mapping, uint64_t fields)
 {
     if (!fields)

@@ -60,6 +60,8 @@ __attribute__((format(printf, 4, 5))) void woo_fail(struct woo_call *call, struc
  * visitors. */
 void woo_add_fields(struct ls_query *query, const struct ls_mapping *mapping, uint64_t fields,
                     bool marker);
+/* Ids are numbers; anything else would reach into the path of the URL. */
+bool woo_id_valid(const char *id);
 /* Are these fields (0: all) only ones that modification times do not show? */
 bool woo_only_blind(const struct ls_mapping *mapping, uint64_t fields);
 /* Read an object into the call's page. false: the call has ended with an error. */

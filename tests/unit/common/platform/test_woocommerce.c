@@ -88,7 +88,7 @@ struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request
         snprintf(first_nonce, 33, "%s", nonce + 12);
     }
     if (stamp)
-        last_timestamp_s = atoll(stamp + strlen("oauth_timestamp="));
+        last_timestamp_s = strtoll(stamp + strlen("oauth_timestamp="), NULL, 10);
     call->done = done;
     call->arg = arg;
     uv_timer_init(&loop, &call->timer);

@@ -18,11 +18,12 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high      list, envelope or '@k
         17 stats        lockstep:{queue}:stats             hash, counter -> total
         18 stats_ring   lockstep:{queue}:stats:ring        hash, minute/counter -> count
 ARGV    1 worker  2 lease, ms  3 claim at most  4 promote at most  5 number of this turn (which lane goes first)
-        6 number of acks  7 number of counters  8 number of settlements, then
-        acks: fences of plain jobs that are done
+        6 number of acks  7 of closings  8 of counters  9 of settlements, then
+        acks: fences of jobs that are done
+        closings: fence key, for those of them that were claimed by key
         counters: name delta
         settlements, key '' for a plain claim:
-          ack fence key | retry fence key delay envelope | again fence key delay envelope | back fence key envelope
+          retry fence key delay envelope | again fence key delay envelope | back fence key envelope
           dead fence key letter group sample | keep fence envelope | rekey fence key envelope
           park account delay reason | charge account requests
 RETURNS {OK, ms, next due (ms, 0 = none), settled, pending high, pending, pending low, paused 0|1, fence, envelope, ...}
@@ -36,7 +37,9 @@ local dead, dead_groups, keys, bodies = KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local limits, cancelled, fence, wake = KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local control, stats, stats_ring = KEYS[16], KEYS[17], KEYS[18]
 local worker, lease, claim, promote = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local number, acks, counters, settlements = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local number, acks, closings = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local counters, settlements = tonumber(ARGV[8]), tonumber(ARGV[9])
+local byte, sub, match, format = string.byte, string.sub, string.match, string.format
 
 local time = redis.call('TIME')
 local us = time[1] * 1000000 + time[2]
@@ -52,66 +55,86 @@ end
 if beat == 0 and not redis.call('ZSCORE', workers, worker) then return {'FENCED', ms} end
 
 --@include lib/count.lua
+
+-- What only some turns need is made when it is needed: the functions of keys and budgets cost more than a small turn.
+local tools
+local function load_tools()
+  if tools then return tools end
 --@include lib/keyed.lua
 --@include lib/gcra.lua
+  tools = {lanes = lanes, rank = rank, state = state, lane_of = lane_of, append = key_append, load = key_load, parse = key_parse,
+    set = key_set, forget = key_forget, push = key_push, done = key_done, later = key_later, back = key_back, delay = key_delay,
+    pend = key_pend, alive = worker_alive, flush = key_flush,
+    admit = budget_admit, park = budget_park, charge = budget_charge, spend = budget_flush}
+  return tools
+end
 
--- Settle. Everything is gated on the claim being there still.
-local settled, at = 0, 9
+-- Settle. Everything is gated on the claim being there still; for the end of a keyed run its state is that gate.
+local settled, at = 0, 10
 if acks > 0 then
   settled = redis.call('HDEL', running, unpack(ARGV, at, at + acks - 1))
   count('done', settled)
   at = at + acks
+end
+if closings > 0 then
+  local tool, wanted = load_tools(), {}
+  for i = 1, closings do wanted[i] = ARGV[at + 2 * i - 1] end
+  tool.load(wanted)
+  for i = 1, closings do tool.done(wanted[i], worker, ARGV[at + 2 * i - 2]) end
+  tool.flush()
+  at = at + 2 * closings
 end
 for _ = 1, counters do
   count(ARGV[at], ARGV[at + 1])
   at = at + 2
 end
 
-local width = {ack = 3, retry = 5, again = 5, back = 4, dead = 6, keep = 3, rekey = 4, park = 4, charge = 3}
-local tally = {}
-local function bury(letter, group, sample)
-  redis.call('LPUSH', dead, letter)
-  local known = redis.call('HGET', dead_groups, group)
-  if not known and redis.call('HLEN', dead_groups) >= 1000 then
-    group, sample = 'other', 'groups beyond the first thousand'
-    known = redis.call('HGET', dead_groups, group)
-  end
-  local n, first, text = string.match(known or '', '^(%d+) (%d+) %d+ (.*)$')
-  if not n then n, first, text = '0', string.format('%.0f', ms), sample end
-  redis.call('HSET', dead_groups, group, string.format('%.0f %s %.0f %s', n + 1, first, ms, text))
-end
-local apply = {
-  ack = function(f, key) key_done(key, worker, f) end,
-  retry = function(f, key, delay, envelope)
-    local due = ms + tonumber(delay)
-    if key ~= '' then key_later(key, worker, f, due, envelope) else redis.call('ZADD', delayed, due, envelope) end
-  end,
-  back = function(f, key, envelope)
-    local lane = lane_of(envelope)
-    if key ~= '' then key_back(key, worker, f, envelope) else redis.call('LPUSH', lanes[lane], envelope) end
-  end,
-  dead = function(f, key, letter, group, sample)
-    bury(letter, group, sample)
-    if key ~= '' then key_done(key, worker, f) end
-  end,
-  rekey = function(f, key, envelope) key_push(key, envelope, 0) end,
-}
-apply.again = apply.retry
 if settlements > 0 then
+  local tool = load_tools()
+  local width = {retry = 5, again = 5, back = 4, dead = 6, keep = 3, rekey = 4, park = 4, charge = 3}
+  local counter = {retry = 'retried', again = 'again', back = 'given_back', dead = 'dead', rekey = 'rekeyed'}
+  local tally = {}
+  local function bury(letter, group, sample)
+    redis.call('LPUSH', dead, letter)
+    local known = redis.call('HGET', dead_groups, group)
+    if not known and redis.call('HLEN', dead_groups) >= 1000 then
+      group, sample = 'other', 'groups beyond the first thousand'
+      known = redis.call('HGET', dead_groups, group)
+    end
+    local n, first, text = match(known or '', '^(%d+) (%d+) %d+ (.*)$')
+    if not n then n, first, text = '0', format('%.0f', ms), sample end
+    redis.call('HSET', dead_groups, group, format('%.0f %s %.0f %s', n + 1, first, ms, text))
+  end
+  local apply = {
+    retry = function(f, key, delay, envelope)
+      local due = ms + tonumber(delay)
+      if key ~= '' then tool.later(key, worker, f, due, envelope) else redis.call('ZADD', delayed, due, envelope) end
+    end,
+    back = function(f, key, envelope)
+      local lane = tool.lanes[tool.lane_of(envelope)]
+      if key ~= '' then tool.back(key, worker, f, envelope) else redis.call('LPUSH', lane, envelope) end
+    end,
+    dead = function(f, key, letter, group, sample)
+      bury(letter, group, sample)
+      if key ~= '' then tool.done(key, worker, f) end
+    end,
+    rekey = function(f, key, envelope) tool.push(key, envelope, 0) end,
+  }
+  apply.again = apply.retry
   local first, wanted = at, {}
   for _ = 1, settlements do
     local verb = ARGV[at]
-    if verb ~= 'park' and verb ~= 'charge' and verb ~= 'keep' and ARGV[at + 2] ~= '' then wanted[#wanted + 1] = ARGV[at + 2] end
+    if counter[verb] and ARGV[at + 2] ~= '' then wanted[#wanted + 1] = ARGV[at + 2] end
     at = at + width[verb]
   end
-  key_load(wanted)
+  tool.load(wanted)
   at = first
   for _ = 1, settlements do
     local verb, f = ARGV[at], ARGV[at + 1]
     if verb == 'park' then
-      budget_park(f, tonumber(ARGV[at + 2]), ARGV[at + 3])
+      tool.park(f, tonumber(ARGV[at + 2]), ARGV[at + 3])
     elseif verb == 'charge' then
-      budget_charge(f, tonumber(ARGV[at + 2]))
+      tool.charge(f, tonumber(ARGV[at + 2]))
     elseif verb == 'keep' then
       if redis.call('HEXISTS', running, f) == 1 then
         redis.call('HSET', running, f, ARGV[at + 2])
@@ -124,91 +147,78 @@ if settlements > 0 then
     end
     at = at + width[verb]
   end
-  key_flush()
-  budget_flush()
-  count('done', tally.ack or 0)
-  count('retried', tally.retry or 0)
-  count('again', tally.again or 0)
-  count('given_back', tally.back or 0)
-  count('dead', tally.dead or 0)
-  count('rekeyed', tally.rekey or 0)
+  tool.flush()
+  tool.spend()
+  for verb, n in pairs(tally) do count(counter[verb], n) end
 end
 
 if redis.call('EXISTS', pending_high, pending, pending_low, delayed, reserved) == 0 then
   return {'OK', ms, 0, settled, 0, 0, 0, 0}
 end
+local special = redis.call('EXISTS', delayed, reserved, limits, cancelled) > 0
 
--- Promote what is due, in slices.
 local function head(zset)
   local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')
   return first[2] and tonumber(first[2]) or 0
 end
-local due = head(delayed)
+
+-- Promote what is due, a slice a turn.
+local due = special and head(delayed) or 0
 if due > 0 and due <= ms and promote > 0 then
+  local tool, wanted = load_tools(), {}
   local list = redis.call('ZRANGEBYSCORE', delayed, '-inf', ms, 'LIMIT', 0, promote)
-  local wanted = {}
   for i = 1, #list do
-    if string.byte(list[i]) == 64 then wanted[#wanted + 1] = string.sub(list[i], 2) end
+    if byte(list[i]) == 64 then wanted[#wanted + 1] = sub(list[i], 2) end
   end
-  key_load(wanted)
+  tool.load(wanted)
   for i = 1, #list do
     local item = list[i]
-    local lane
-    if string.byte(item) == 64 then
-      local key = string.sub(item, 2)
-      local word, _, wants = key_parse(state[key])
-      lane = rank[wants] and wants or 'normal'
-      if word == 'retrying' or word == 'scheduled' then
-        key_set(key, 'pending ' .. string.format('%.0f', ms) .. ' ' .. lane)
-      end
+    if byte(item) == 64 then
+      local key = sub(item, 2)
+      local word, _, lane = tool.parse(tool.state[key])
+      if not tool.rank[lane] then lane = 'normal' end
+      if word == 'retrying' or word == 'scheduled' then tool.pend(key, lane) else tool.append(lane, item) end
     else
-      lane = lane_of(item)
+      tool.append(tool.lane_of(item), item)
     end
-    append[lane][#append[lane] + 1] = item
   end
   redis.call('ZREM', delayed, unpack(list))
-  key_flush()
+  tool.flush()
   due = head(delayed)
 end
 
--- Claim.
+-- Claim. The answer holds fence and envelope from its ninth place on, and what is written to running is taken from there.
 local paused = redis.call('HEXISTS', control, 'paused')
-local out, claims, n = {'OK', ms, 0, settled, 0, 0, 0, paused}, {}, 0
+local out, n = {'OK', ms, 0, settled, 0, 0, 0, paused}, 0
+local left = {}                              -- lane -> 0 once it is known to be empty
 if claim > 0 and paused == 0 then
-  local limited, cancelling = false, false
-  if redis.call('EXISTS', limits, cancelled) > 0 then
+  local limited, cancelling, has_reserved = false, false, false
+  if special then
     limited = redis.call('EXISTS', limits) == 1
     cancelling = redis.call('EXISTS', cancelled) == 1
+    has_reserved = redis.call('EXISTS', reserved) == 1
   end
   if cancelling then
     local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms, 'LIMIT', 0, 16)
     if #old > 0 then redis.call('ZREM', cancelled, unpack(old)) end
   end
+  local checked = limited or cancelling
   local last = tonumber(redis.call('GET', fence) or '0') or 0
   local base = us
   if base <= last then base = last + 1 end
-  local deferred, looked, dropped = {}, 0, 0
+  local looked, dropped = 0, 0
+  local by_key, deferred = {}, {}            -- places in out of claims by key; due, item of what must wait
+  local states, taken                        -- key, state of claims by key; their keys
 
-  local function take(envelope, key)
-    local f = string.format('%.0f', base + n)
-    n = n + 1
-    claims[2 * n - 1], claims[2 * n] = f, envelope
-    out[2 * n + 7], out[2 * n + 8] = key and '@' .. f or f, envelope
-    if key then
-      body_set(key, false)
-      key_set(key, 'running ' .. worker .. ' ' .. f)
-    end
-  end
-
-  -- May this pointer be claimed? Returns true, or nothing when it is surplus.
-  local function follow(key, envelope, paid)
-    local word, a, b = key_parse(state[key])
+  -- May this pointer be claimed? true, or nothing when it is surplus.
+  local function follow(tool, key, envelope, paid)
+    local word, a, b = tool.parse(tool.state[key])
     if word == 'running' or word == 'changed' then
-      return envelope and not worker_alive(a)
+      return envelope and not tool.alive(a)
     elseif not envelope then
-      if word then key_set(key, false) end   -- nothing to run and nobody to run it: the next push starts afresh
+      if word then tool.set(key, false) end  -- nothing to run and nobody to run it: the next push starts afresh
     elseif (word == 'retrying' or word == 'scheduled') and tonumber(a) > ms then
-      key_delay(key, word, tonumber(a), b)   -- its time has not come: one pointer in delayed is all it has
+      tool.delay(key, word, tonumber(a), b)  -- its time has not come: one pointer in delayed is all it has
     elseif word == 'pending' and tonumber(a) > ms and not paid then
       deferred[#deferred + 1] = a            -- the same in reserved: it has paid for that time
       deferred[#deferred + 1] = '@' .. key
@@ -217,48 +227,65 @@ if claim > 0 and paused == 0 then
     end
   end
 
+  -- Cancelled, parked or over budget? Then it goes elsewhere, and the answer is no.
+  local function admitted(item, key, envelope, paid)
+    local account = match(envelope, '^{"account":"([^"]*)","id":"')
+    local tool = load_tools()
+    if cancelling then
+      local id = match(envelope, account and '^{"account":"[^"]*","id":"([^"]+)"' or '^{"id":"([^"]+)"')
+      if id and redis.call('ZSCORE', cancelled, id) then
+        dropped = dropped + 1
+        if key then tool.forget(key) end
+        return false
+      end
+    end
+    local wait = limited and account and tool.admit(account, paid)
+    if not wait then return true end
+    deferred[#deferred + 1] = wait
+    deferred[#deferred + 1] = item
+    if key then
+      local _, _, lane = tool.parse(tool.state[key])
+      tool.set(key, 'pending ' .. format('%.0f', wait) .. ' ' .. (tool.rank[lane] and lane or tool.lane_of(envelope)))
+    end
+    return false
+  end
+
   local function consider(items, paid)
-    local wanted, found = {}, {}
+    local tool, found
     looked = looked + #items
-    for i = 1, #items do
-      if string.byte(items[i]) == 64 then wanted[#wanted + 1] = string.sub(items[i], 2) end
-    end
-    if #wanted > 0 then
-      key_load(wanted)
-      local texts = redis.call('HMGET', bodies, unpack(wanted))
-      for i = 1, #wanted do found[wanted[i]] = texts[i] end
-    end
     for i = 1, #items do
       local item = items[i]
       local envelope, key, go = item, nil, true
-      if string.byte(item) == 64 then
-        key = string.sub(item, 2)
+      if byte(item) == 64 then
+        if not found then                    -- the first pointer: read state and body of all of them
+          local wanted = {}
+          tool, found = load_tools(), {}
+          for j = i, #items do
+            if byte(items[j]) == 64 then wanted[#wanted + 1] = sub(items[j], 2) end
+          end
+          tool.load(wanted)
+          local texts = redis.call('HMGET', bodies, unpack(wanted))
+          for j = 1, #wanted do found[wanted[j]] = texts[j] end
+          if not states then states, taken = {}, {} end
+        end
+        key = sub(item, 2)
         envelope = found[key]
-        go = follow(key, envelope, paid)
+        go = follow(tool, key, envelope, paid)
       end
-      if go and (cancelling or limited) then
-        local account, id = string.match(envelope, '^{"account":"([^"]*)","id":"([^"]+)"')
-        if not account then id = string.match(envelope, '^{"id":"([^"]+)"') end
-        if cancelling and id and redis.call('ZSCORE', cancelled, id) then
-          go, dropped = false, dropped + 1
-          if key then
-            body_set(key, false)
-            key_set(key, false)
-          end
-        elseif limited and account then
-          local wait = budget_admit(account, paid)
-          if wait then
-            go = false
-            deferred[#deferred + 1] = wait
-            deferred[#deferred + 1] = item
-            if key then
-              local _, _, lane = key_parse(state[key])
-              key_set(key, 'pending ' .. string.format('%.0f', wait) .. ' ' .. (rank[lane] and lane or lane_of(envelope)))
-            end
-          end
+      if go and checked then go = admitted(item, key, envelope, paid) end
+      if go then
+        local f = format('%.0f', base + n)
+        n = n + 1
+        out[2 * n + 7], out[2 * n + 8] = f, envelope
+        if key then
+          local text = 'running ' .. worker .. ' ' .. f
+          tool.state[key] = text
+          by_key[#by_key + 1] = 2 * n + 7
+          taken[#taken + 1] = key
+          states[#states + 1] = key
+          states[#states + 1] = text
         end
       end
-      if go then take(envelope, key) end
     end
   end
 
@@ -270,20 +297,21 @@ if claim > 0 and paused == 0 then
   end
   local function from_lane(lane)
     while n < claim and looked < claim * 4 do
-      local items = redis.call('LPOP', lane, claim - n)
+      local wanted = claim - n
+      local items = redis.call('LPOP', lane, wanted)
+      if not items or #items < wanted then left[lane] = 0 end
       if not items then return end
       consider(items, false)
     end
   end
 
-  local first = number % 16
-  local has_reserved = redis.call('EXISTS', reserved) == 1
-  if has_reserved and first % 4 ~= 1 then from_reserved() end
-  if first == 15 then
+  local turn = number % 16
+  if has_reserved and turn % 4 ~= 1 then from_reserved() end
+  if turn == 15 then
     from_lane(pending_low)
     from_lane(pending)
     from_lane(pending_high)
-  elseif first % 4 == 3 then
+  elseif turn % 4 == 3 then
     from_lane(pending)
     from_lane(pending_high)
     from_lane(pending_low)
@@ -292,32 +320,40 @@ if claim > 0 and paused == 0 then
     from_lane(pending)
     from_lane(pending_low)
   end
-  if has_reserved and first % 4 == 1 and n < claim then from_reserved() end
+  if has_reserved and turn % 4 == 1 and n < claim then from_reserved() end
 
+  if tools then                              -- before the claims' own states: a key may have been looked at twice
+    tools.flush()
+    tools.spend()
+  end
   if n > 0 then
-    redis.call('SET', fence, string.format('%.0f', base + n - 1))
-    redis.call('HSET', running, unpack(claims))
+    redis.call('SET', fence, format('%.0f', base + n - 1))
+    redis.call('HSET', running, unpack(out, 9, 2 * n + 8))
     count('claimed', n)
+    if #by_key > 0 then
+      redis.call('HSET', keys, unpack(states))
+      redis.call('HDEL', bodies, unpack(taken))
+      for i = 1, #by_key do out[by_key[i]] = '@' .. out[by_key[i]] end
+    end
   end
   if #deferred > 0 then
     redis.call('ZADD', reserved, 'LT', unpack(deferred))
     count('limited', #deferred / 2)
   end
   if dropped > 0 then count('cancelled', dropped) end
-  key_flush()
-  budget_flush()
-  if #deferred > 0 or has_reserved then
-    local paid = head(reserved)
-    if paid > 0 and (due == 0 or paid < due) then due = paid end
-  end
-elseif redis.call('EXISTS', reserved) == 1 then
+  special = special or #deferred > 0
+end
+if special then
   local paid = head(reserved)
+  due = head(delayed)
   if paid > 0 and (due == 0 or paid < due) then due = paid end
 end
 
 -- While work remains, one idle worker after the other is woken.
 out[3] = due
-out[5], out[6], out[7] = redis.call('LLEN', pending_high), redis.call('LLEN', pending), redis.call('LLEN', pending_low)
+out[5] = left[pending_high] or redis.call('LLEN', pending_high)
+out[6] = left[pending] or redis.call('LLEN', pending)
+out[7] = left[pending_low] or redis.call('LLEN', pending_low)
 if paused == 0 and (out[5] + out[6] + out[7] > 0 or (due > 0 and due <= ms)) and redis.call('EXISTS', wake) == 0 then
   redis.call('LPUSH', wake, '1')
 end

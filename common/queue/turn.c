@@ -14,6 +14,7 @@
 void ls_turn_fini(struct ls_turn *turn)
 {
     ls_cmd_fini(&turn->acks);
+    ls_cmd_fini(&turn->closings);
     ls_cmd_fini(&turn->settles);
     ls_cmd_fini(&turn->counts);
     *turn = (struct ls_turn){0};
@@ -28,6 +29,7 @@ static void clear(struct ls_cmd *cmd)
 void ls_turn_clear(struct ls_turn *turn)
 {
     clear(&turn->acks);
+    clear(&turn->closings);
     clear(&turn->settles);
     clear(&turn->counts);
     turn->settle_count = turn->count_count = 0;
@@ -54,6 +56,7 @@ static void append(struct ls_cmd *to, const struct ls_cmd *from)
 void ls_turn_append(struct ls_turn *turn, const struct ls_turn *from)
 {
     append(&turn->acks, &from->acks);
+    append(&turn->closings, &from->closings);
     append(&turn->settles, &from->settles);
     append(&turn->counts, &from->counts);
     turn->settle_count += from->settle_count;
@@ -73,10 +76,11 @@ static struct ls_cmd *begin(struct ls_turn *turn, const char *verb, int64_t fenc
 
 void ls_turn_ack(struct ls_turn *turn, int64_t fence, struct ls_span key)
 {
-    if (key.length)
-        begin(turn, "ack", fence, key);
-    else
-        ls_cmd_int(&turn->acks, fence);
+    ls_cmd_int(&turn->acks, fence);
+    if (key.length) {
+        ls_cmd_int(&turn->closings, fence);
+        ls_cmd_span(&turn->closings, key);
+    }
 }
 
 void ls_turn_retry(struct ls_turn *turn, int64_t fence, struct ls_span key, int64_t delay_ms,
@@ -188,9 +192,11 @@ void ls_turn_build(const struct ls_turn *turn, struct ls_cmd *cmd, const struct 
     ls_cmd_int(cmd, LS_TURN_PROMOTE_MAX);
     ls_cmd_int(cmd, options->number);
     ls_cmd_int(cmd, turn->acks.count);
+    ls_cmd_int(cmd, turn->closings.count / 2);
     ls_cmd_int(cmd, turn->count_count);
     ls_cmd_int(cmd, turn->settle_count);
     append(cmd, &turn->acks);
+    append(cmd, &turn->closings);
     append(cmd, &turn->counts);
     append(cmd, &turn->settles);
 }

@@ -30,10 +30,11 @@
 
 /* Fields are the implementation's. {0} is an empty turn; ls_turn_fini at the end. */
 struct ls_turn {
-    struct ls_cmd acks;    /* fences of plain jobs that are done */
-    struct ls_cmd settles; /* everything else, see lua/worker_turn.lua */
-    struct ls_cmd counts;  /* name, delta */
-    int settle_count;      /* in settles */
+    struct ls_cmd acks;     /* fences of jobs that are done */
+    struct ls_cmd closings; /* fence, key, for those that were claimed by key */
+    struct ls_cmd settles;  /* everything else, see lua/worker_turn.lua */
+    struct ls_cmd counts;   /* name, delta */
+    int settle_count;       /* in settles */
     int count_count;
 };
 

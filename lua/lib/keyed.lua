@@ -61,6 +61,15 @@ local function higher(a, b)
   return (rank[a] or 2) >= (rank[b] or 2) and a or b
 end
 
+local function key_append(lane, item)
+  append[lane][#append[lane] + 1] = item
+end
+
+local function key_forget(key)               -- neither a body nor a state is left
+  body_set(key, false)
+  key_set(key, false)
+end
+
 local function key_pend(key, lane)           -- queue its pointer at the tail of a lane
   key_set(key, 'pending ' .. string.format('%.0f', ms) .. ' ' .. lane)
   append[lane][#append[lane] + 1] = '@' .. key
@@ -108,6 +117,7 @@ local function key_held(key, worker, fence)
 end
 
 local function key_done(key, worker, fence)
+  if state[key] == 'running ' .. worker .. ' ' .. fence then return key_set(key, false) end
   local word, lane = key_held(key, worker, fence)
   if word == 'running' then key_set(key, false) elseif word == 'changed' then key_pend(key, lane) end
 end

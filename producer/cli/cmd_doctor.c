@@ -391,7 +391,7 @@ static void conflicts(struct doctor *doctor, struct finding *finding)
         say(finding, verdict, "%s: policy %s, %lld open", config->name,
             ls_config_policy_name(config->policy), (long long)sync->conflicts);
         if (sync->conflicts)
-            remedy(finding, "lockstep sync status %s lists them; edit either side to decide",
+            remedy(finding, "lockstep verify %s names them; edit either side to decide",
                    config->name);
     }
 }

@@ -143,14 +143,27 @@ static int write_file(const char *path, const char *redis, const char *store, bo
     return 0;
 }
 
+/* A row for machines, a sentence for people. */
 static void result(struct ls_cli *cli, struct ls_table *table, const char *what, int failed,
                    const char *evidence, const struct ls_err *err, int *failures)
 {
+    const char *text = failed < 0 ? err->text : evidence;
+
     *failures += failed < 0;
-    ls_table_text(table, failed < 0 ? "FAIL" : "ok");
+    ls_table_text(table, failed < 0 ? "fail" : "ok");
     ls_table_text(table, what);
-    ls_table_text(table, failed < 0 ? err->text : evidence);
-    ls_table_text(table, failed < 0 && *err->hint ? err->hint : "");
+    ls_table_text(table, text);
+    ls_table_text(table, failed < 0 && *err->hint ? err->hint : NULL);
+    if (cli->json)
+        return;
+    printf("%-5s %-8s ", failed < 0 ? "FAIL" : "ok", what);
+    ls_cli_print_safe(stdout, text, strlen(text));
+    if (failed < 0 && *err->hint) {
+        fputs("\n      hint: ", stdout);
+        ls_cli_print_safe(stdout, err->hint, strlen(err->hint));
+    }
+    putchar('\n');
+    fflush(stdout); /* the next one may take some seconds */
 }
 
 static int try_all(struct ls_cli *cli, const struct ls_config *config)
@@ -185,7 +198,10 @@ static int try_all(struct ls_cli *cli, const struct ls_config *config)
     err = (struct ls_err)LS_ERR_INIT;
     failed = ls_test_admin(config, evidence, &err);
     result(cli, table, "admin", failed, evidence, &err, &failures);
-    ls_table_print(table, NULL);
+    if (cli->json)
+        ls_table_print(table, NULL);
+    else
+        ls_table_free(table);
     return failures ? LS_EXIT_FAILED : LS_EXIT_OK;
 }
 

@@ -238,8 +238,6 @@ int ls_test_account(const struct ls_config *config, const struct ls_config_accou
         snprintf(evidence, 256, "%s: %.100s answers%s%s", account->name, account->url,
                  away > 2000 ? "; its clock differs by " : "",
                  away > 2000 ? ls_duration_format(offset, sizeof offset, away) : "");
-    } else {
-        ls_wrap(err, "account '%s'", account->name);
     }
     return probe.result;
 }

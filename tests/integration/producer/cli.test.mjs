@@ -324,3 +324,23 @@ test("doctor answers twelve questions, and fails where nobody works", () => {
   assert.equal(none.code, 1);
   assert.match(none.out, /FAIL +8 .*no pool is running here/);
 });
+
+test("doctor looks into the application's database, too", { skip: skip || spawnSync("python3", ["-c", "import sqlite3"]).status !== 0 }, () => {
+  const home = mkdtempSync(join(dir, "docs-"));
+  spawnSync("python3", ["-c", "import sqlite3; d = sqlite3.connect('shop.db'); d.execute('create table products(id integer primary key, sku text)'); d.executemany('insert into products(sku) values(?)', [('a',), ('a',)]); d.commit()"], { cwd: home });
+  writeFileSync(join(home, "lockstep.yaml"), `store: sqlite:shop.db
+accounts: {shop: {platform: woocommerce, url: "http://127.0.0.1:1", consumer_key: a, consumer_secret: b}}
+syncs: {products: {account: shop, table: products, fields: {sku: {}}}}
+`);
+  const fresh = JSON.parse(lockstep(["doctor", "--json"], { cwd: home }).out);
+  if (/has no stores/.test(fresh[0].evidence)) return; // built without SQLite
+  assert.equal(fresh[0].result, "fail");
+  assert.match(fresh[0].remedy, /lockstep store install/);
+  if (lockstep(["help", "store"]).code !== 0) return;
+  ok(["store", "install"], { cwd: home });
+  const lines = JSON.parse(lockstep(["doctor", "--json"], { cwd: home }).out);
+  assert.match(lines[0].evidence, /products only observes/);
+  assert.match(lines[1].evidence, /1 values of sku stand in more than one row/);
+  assert.match(lines[1].remedy, /SELECT sku, COUNT/);
+  assert.match(lines[2].evidence, /policy fields, 0 open/);
+});

@@ -92,12 +92,12 @@ struct ls_marks_query {
     const char *account, *entity;  /* of one sync; NULL: of every active sync */
     bool high_only;
     size_t limit;                  /* records; 0: 500 */
-    int64_t repush_before_ms;      /* also those handed over before this time and still there; INT64_MAX: all that are still there */
+    int64_t repush_before_ms;      /* also those handed over before this time and still there; 0: none */
 };
 typedef void ls_store_marks_cb(void *arg, const struct ls_mark *marks, size_t count, const struct ls_err *err);
 /* Records with marks not yet handed to the queue, or handed over before repush_before_ms and still there; high ones first, then
  * oldest first; only of syncs that are ACTIVE. Resolves or creates their link rows (durably) first. Marks of a record that is dead
- * (ls_store_note_error) do not come again until it changes, but with INT64_MAX. */
+ * (ls_store_note_error) do not come again until it changes. */
 void ls_store_marks_take(struct ls_store *store, const struct ls_marks_query *query, ls_store_marks_cb *done, void *arg);
 /* They are in the queue now (after the push was acknowledged). A mark whose generation moved since stays due. */
 void ls_store_marks_pushed(struct ls_store *store, const struct ls_mark *marks, size_t count, ls_store_done_cb *done, void *arg);

@@ -259,7 +259,9 @@ static void on_taken(void *arg, struct ls_snapshot *snapshot, const struct ls_er
     }
     if (!is_wanted(run))
         return;
-    if (err) {
+    if (err && err->code == LS_E_NOT_FOUND && !run->look)
+        err = NULL; /* taken in by another record since it was queued: nothing is left to do */
+    if (err || !snapshot) {
         finish(run, err);
         return;
     }
@@ -1340,6 +1342,9 @@ static void on_committed(void *arg, const struct ls_commit_result *result, const
         start_over(run, err);
     else if (err && err->code == LS_E_EXISTS && run->result.outcome != LS_OUTCOME_PARKED)
         commit_parked(run, "duplicate: %s", err->text);
+    else if (err && (err->code == LS_E_INVALID || err->code == LS_E_UNSUPPORTED) &&
+             run->result.outcome != LS_OUTCOME_PARKED)
+        commit_parked(run, "%s", err->text); /* the database refuses the row */
     else
         finish(run, err);
 }

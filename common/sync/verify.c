@@ -669,7 +669,8 @@ static void on_look(void *arg, const struct ls_explanation *look)
     const struct ls_plan *plan = look->plan;
     struct ls_difference *difference;
     struct ls_buf text = {0}, json = {0};
-    bool pending = snapshot->local_gen || snapshot->remote_gen;
+    /* In a sync that is not active marks only pile up: they excuse nothing. */
+    bool pending = (snapshot->local_gen || snapshot->remote_gen) && snapshot->writes_allowed;
 
     if (pending || (is_clean(plan) && snapshot->state != LS_LINK_PARKED)) {
         candidate->kind = LS_DIFF_EXCLUDED;

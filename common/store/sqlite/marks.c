@@ -354,13 +354,14 @@ struct candidate {
 };
 
 /* Every field that the listing speaks of as in `known`. */
-static bool seen_equals(const struct ls_record *seen, const struct ls_record *known)
+static bool seen_equals(const struct ls_mapping *mapping, const struct ls_record *seen,
+                        const struct ls_record *known)
 {
     if (!ls_record_present(known) || !ls_record_present(seen))
         return false;
     for (size_t i = 0; i < seen->count; i++)
         if (seen->values[i].state != LS_VALUE_MISSING &&
-            !ls_value_equal(&seen->values[i], &known->values[i]))
+            !ls_value_same(mapping->fields[i].type, &seen->values[i], &known->values[i]))
             return false;
     return true;
 }
@@ -468,7 +469,8 @@ static int may_link(struct ls_turn_db *turn, const struct seen_request *seen, si
     if (candidate->count != 1 || !candidate->readable || !match_is_unique(seen, index))
         return 0;
     for (size_t i = 0; i < record->count; i++)
-        if (!ls_value_equal(&record->values[i], &candidate->record.values[i]))
+        if (!ls_value_same(mapping->fields[i].type, &record->values[i],
+                           &candidate->record.values[i]))
             return 0;
     if (remote->id && (remote->state != LS_LINK_NEW || remote->local_id))
         return 0;
@@ -539,7 +541,7 @@ static enum request_result see_one(struct ls_turn_db *turn, struct seen_request 
     if (remote.id && (ls_link_base(turn, mapping, remote.id, &known, err) < 0 ||
                       take_conflicts(turn, mapping, remote.id, &known, err) < 0))
         goto end;
-    if (remote.id && remote.state != LS_LINK_TOMB && seen_equals(&copy->record, &known)) {
+    if (remote.id && remote.state != LS_LINK_TOMB && seen_equals(mapping, &copy->record, &known)) {
         seen->result.unchanged++;
         result = REQUEST_OK;
         if (seen->scan_gen > 0) {

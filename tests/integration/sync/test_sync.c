@@ -136,11 +136,11 @@ static void true_conflict__is_listed_and_both_values_stay_until_they_are_equal(v
     assert_string_equal(local(world, 12345, "name"), "ours");
     assert_string_equal(object->fields[NAME], "theirs");
     assert_string_equal(object->fields[PRICE], "14"); /* a conflict blocks no other field */
-    assert_int_equal(world_count(world, "lockstep_conflict WHERE state = 'open'"), 1);
+    assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 1);
     assert_true(test_log_has("conflict detected: Product 12345 updated in both systems"));
     shop_edit(&world->shop, object, NAME, "ours", false);
     world_reconcile(world, "l-12345", false);
-    assert_int_equal(world_count(world, "lockstep_conflict WHERE state = 'open'"), 0);
+    assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 0);
     test_log_stop();
     close_world(world);
 }
@@ -200,7 +200,7 @@ static void update_with_a_lost_answer__keeps_an_edit_made_since(void **state)
     assert_string_equal(object->fields[NAME], "third");
     assert_string_equal(local(world, 1, "name"), "third");
     assert_string_equal(local(world, 1, "description"), "theirs");
-    assert_int_equal(world_count(world, "lockstep_conflict WHERE state = 'open'"), 0);
+    assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 0);
     close_world(world);
 }
 
@@ -318,7 +318,7 @@ static void null_text_and_empty_text__are_no_difference_to_a_shop(void **state)
     world_drain(world, 3);
     assert_int_equal(world->shop.updates, 0);
     assert_string_equal(world_get(world, "SELECT description IS NULL FROM products"), "1");
-    assert_int_equal(world_count(world, "lockstep_conflict WHERE state = 'open'"), 0);
+    assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 0);
     world_feed(world, LS_FEED_ALL, 0);
     assert_int_equal(world_drain(world, 3), 0);
     close_world(world);
@@ -464,6 +464,7 @@ static struct world *full_world(int count)
         insert(world, i, sku, "shoe", "12.5", 7);
     }
     world_sql(world, "COMMIT");
+    world->shop.now_ms += 3600000;
     world_backfill(world);
     world_drain(world, 10);
     assert_int_equal(world_count(world, "lockstep_link WHERE state = 'linked'"), count);
@@ -521,7 +522,7 @@ static void delta__restarted_after_each_page__loses_nothing(void **state)
     world->shop.now_ms += 5000;
     for (int lists = 0; lists < 12 && world_count(world, "lockstep_dirty") < 500; lists++, pages++)
         world_feed(world, LS_FEED_CHANGES, 1);
-    assert_int_equal(pages, 5);
+    assert_in_range(pages, 4, 6);
     world_feed(world, LS_FEED_CHANGES, 0);
     world_drain(world, 10);
     assert_int_equal(world_count(world, "products WHERE name = 'changed'"), 500);
@@ -624,7 +625,7 @@ static void killed_at_any_step__edits_of_both_sides_arrive(void **state)
         assert_string_equal(object->fields[NAME], "theirs");
         assert_string_equal(object->fields[PRICE], "77");
         assert_string_equal(local(world, 1, "name"), "theirs");
-        assert_int_equal(world_count(world, "lockstep_conflict WHERE state = 'open'"), 0);
+        assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 0);
         close_world(world);
     }
     assert_true(ended);

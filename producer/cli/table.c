@@ -223,7 +223,7 @@ static void draw(struct ls_progress *progress, int64_t now)
     bool tty = isatty(STDERR_FILENO);
     char left[48] = "";
 
-    if (progress->total > 0 && rate > 0 && progress->done < progress->total)
+    if (rate > 0 && progress->total - progress->done > rate) /* a second and more */
         ls_duration_format(left, sizeof left,
                            (progress->total - progress->done) * 1000 / rate / 1000 * 1000);
     if (tty)

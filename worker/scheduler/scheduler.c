@@ -12,6 +12,7 @@
 #include "common/loop/timer.h"
 #include "common/queue/leader.h"
 #include "common/queue/push.h"
+#include "common/queue/stat.h"
 #include "common/queue/worker.h"
 #include "common/redis/conn.h"
 #include "common/redis/facts.h"
@@ -147,6 +148,8 @@ static void on_up(void *arg)
         if (ls_keys_init(&keys, config->queues[i].name, NULL) ==
             0) { /* so that tools find the queue */
             ls_queue_announce_build(&scheduler->cmd, &keys);
+            ls_redis_send(scheduler->redis, &scheduler->cmd, 0, NULL, NULL);
+            ls_queue_bound_build(&scheduler->cmd, &keys, config->queues[i].max_length);
             ls_redis_send(scheduler->redis, &scheduler->cmd, 0, NULL, NULL);
             ls_keys_fini(&keys);
         }

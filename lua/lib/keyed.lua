@@ -16,6 +16,7 @@ local state, body = {}, {}                   -- key -> text, false for none
 local state_dirty, body_dirty = {}, {}       -- keys to write
 local append = {high = {}, normal = {}, low = {}}
 local later = {}                             -- due, pointer, ...
+local now = string.format('%.0f', ms)
 local alive = {}                             -- worker -> is it in workers?
 
 local function lane_of(envelope)             -- priority is the last member of a canonical envelope, if it is there at all
@@ -71,7 +72,7 @@ local function key_forget(key)               -- neither a body nor a state is le
 end
 
 local function key_pend(key, lane)           -- queue its pointer at the tail of a lane
-  key_set(key, 'pending ' .. string.format('%.0f', ms) .. ' ' .. lane)
+  key_set(key, 'pending ' .. now .. ' ' .. lane)
   append[lane][#append[lane] + 1] = '@' .. key
 end
 
@@ -143,25 +144,23 @@ local function key_back(key, worker, fence, envelope)
     if not body[key] then redis.call('HSETNX', bodies, key, envelope) end
     lane = higher(lane, lane_of(envelope))
   end
-  key_set(key, 'pending ' .. string.format('%.0f', ms) .. ' ' .. lane)
+  key_set(key, 'pending ' .. now .. ' ' .. lane)
   redis.call('LPUSH', lanes[lane], '@' .. key)
 end
 
 local function hash_write(hash, values, dirty)
-  local set, del, seen = {}, {}, {}
-  for i = #dirty, 1, -1 do
+  local set, del, n = {}, {}, 0
+  for i = 1, #dirty do                       -- a key that is there twice is written twice, with the same value
     local key = dirty[i]
-    if not seen[key] then
-      seen[key] = true
-      if values[key] then
-        set[#set + 1] = key
-        set[#set + 1] = values[key]
-      else
-        del[#del + 1] = key
-      end
+    local value = values[key]
+    if value then
+      n = n + 2
+      set[n - 1], set[n] = key, value
+    else
+      del[#del + 1] = key
     end
   end
-  if #set > 0 then redis.call('HSET', hash, unpack(set)) end
+  if n > 0 then redis.call('HSET', hash, unpack(set)) end
   if #del > 0 then redis.call('HDEL', hash, unpack(del)) end
 end
 

@@ -22,6 +22,7 @@ static _Noreturn void become_runner(struct test_runner *runner, const char *yaml
         .role = "runner", .control_fd = -1, .standalone = true, .grace_ms = 3000};
     struct ls_err err = LS_ERR_INIT;
     struct ls_config *config;
+    int code;
     char sink[192];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -36,7 +37,9 @@ static _Noreturn void become_runner(struct test_runner *runner, const char *yaml
     }
     context.config = config;
     context.grace_ms = (int)config->shutdown_grace_ms;
-    _exit(ls_runner_main(&context));
+    code = ls_runner_main(&context);
+    ls_config_free(config);
+    exit(code); /* not _exit: a sanitizer looks for leaks then */
 }
 
 struct test_runner *test_runner_start(const char *redis_url, const char *yaml)

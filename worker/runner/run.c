@@ -109,7 +109,7 @@ static struct ls_span key_of(const struct ls_run *run)
 
 static void settled(struct ls_run *run)
 {
-    fences_add(&run->seat->next_fences, run->fence);
+    seat_settled(run->seat, run->fence);
 }
 
 /* The envelope as it is now, written into the runner's scratch. */
@@ -211,7 +211,7 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
                                          .job = burial->bytes});
     if (sample.length > SAMPLE_BYTES)
         sample.length = SAMPLE_BYTES;
-    ls_turn_dead(&seat->next, run->fence, key_of(run), (struct ls_span){out->data, out->length},
+    ls_turn_dead(seat_turn(seat), run->fence, key_of(run), (struct ls_span){out->data, out->length},
                  ls_span_of(group), sample);
     settled(run);
     log_failure(run, "job.dead", burial->why, err);
@@ -219,7 +219,7 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
 
 static void settle_back(struct ls_run *run)
 {
-    ls_turn_back(&run->seat->next, run->fence, key_of(run), written(run));
+    ls_turn_back(seat_turn(run->seat), run->fence, key_of(run), written(run));
     settled(run);
 }
 
@@ -231,7 +231,7 @@ static void park(struct ls_run *run, const struct ls_retry *retry, const struct 
                                                    : "throttled";
 
     snprintf(account, sizeof(account), "%.*s", LS_SPAN_ARG(run->envelope.account));
-    ls_turn_park(&run->seat->next, run->envelope.account, retry->park_ms, ls_span_of(reason));
+    ls_turn_park(seat_turn(run->seat), run->envelope.account, retry->park_ms, ls_span_of(reason));
     ls_run_count(run, err->code == LS_E_AUTH ? "auth_parked" : "throttled", 1);
     if (may_log(run->seat->runner))
         ls_log_with(
@@ -275,7 +275,7 @@ static void settle_failure(struct ls_run *run, const struct ls_err *err)
     envelope->crashes = retry.crashes;
     envelope->first_failed_at = retry.first_failed_at;
     if (retry.action == LS_RETRY_LATER) {
-        ls_turn_retry(&seat->next, run->fence, key_of(run), retry.delay_ms, written(run));
+        ls_turn_retry(seat_turn(seat), run->fence, key_of(run), retry.delay_ms, written(run));
         settled(run);
         set_status(run, "retrying");
         return;
@@ -362,7 +362,7 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
         !ls_span_equal(claim->envelope, (struct ls_span){run->bytes.data, run->bytes.length});
     if (run->envelope.key.length > 0 && !run->keyed) {
         /* pushed plainly: it joins the others of its key */
-        ls_turn_rekey(&seat->next, run->fence, run->envelope.key, written(run));
+        ls_turn_rekey(seat_turn(seat), run->fence, run->envelope.key, written(run));
         settled(run);
         return false;
     }
@@ -376,7 +376,7 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
         return false;
     }
     if (run->envelope.crashes >= LS_RETRY_SUSPECT_FROM && seat->runner->suspects > 0) {
-        ls_turn_again(&seat->next, run->fence, key_of(run),
+        ls_turn_again(seat_turn(seat), run->fence, key_of(run),
                       SUSPECT_WAIT_MS + (int64_t)ls_rand_below(SUSPECT_WAIT_MS), written(run));
         settled(run);
         return false;
@@ -412,7 +412,7 @@ static void end(struct ls_run *run)
 
 void ls_run_ok(struct ls_run *run)
 {
-    ls_turn_ack(&run->seat->next, run->fence, key_of(run));
+    ls_turn_ack(seat_turn(run->seat), run->fence, key_of(run));
     settled(run);
     if (run->envelope.status)
         set_status(run, "done");
@@ -432,7 +432,7 @@ void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t
     run->envelope.attempt = 0; /* it goes on well: what failed before is past */
     run->envelope.first_failed_at = 0;
     run->envelope.crashes = 0;
-    ls_turn_again(&run->seat->next, run->fence, key_of(run), delay_ms, written(run));
+    ls_turn_again(seat_turn(run->seat), run->fence, key_of(run), delay_ms, written(run));
     settled(run);
     set_status(run, "pending");
     end(run);
@@ -463,7 +463,7 @@ void run_keeps(struct seat *seat)
     for (run = seat->runs; run; run = run->next)
         if (run->keep) {
             run->keep = false;
-            ls_turn_keep(&seat->next, run->fence,
+            ls_turn_keep(seat_turn(seat), run->fence,
                          (struct ls_span){run->bytes.data, run->bytes.length});
         }
     seat->keeps = 0;

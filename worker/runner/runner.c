@@ -14,15 +14,11 @@
 #include "common/queue/limit.h"
 #include "worker/runner/runner_internal.h"
 
-#define SLEEP_S 5            /* one BLPOP */
-#define SLEEP_MARGIN_MS 2000 /* its answer may be so late */
 #define HEALTH_MS 5000
 #define GIVE_BACK_MS 500 /* before the grace is over, what still runs is given back */
 
 static void on_up(void *arg);
 static void on_down(void *arg, const struct ls_err *err);
-static void on_wake_up(void *arg);
-static void on_wake_down(void *arg, const struct ls_err *err);
 static void on_kick(uv_idle_t *idle);
 static void on_deadlines(uv_timer_t *timer);
 static void on_health(uv_timer_t *timer);
@@ -188,51 +184,6 @@ static void on_down(void *arg, const struct ls_err *err)
         runner_maybe_done(runner);
 }
 
-static void on_slept(void *arg, const struct ls_reply *reply, const struct ls_err *err)
-{
-    struct ls_runner *runner = arg;
-    struct ls_span key = ls_reply_span(ls_reply_item(reply, 0));
-    size_t i;
-
-    runner->sleeping = false;
-    if (err || runner->closed)
-        return;
-    for (i = 0; i < runner->seat_count; i++)
-        if (ls_span_is(key, runner->seats[i].keys.wake))
-            seat_wake(&runner->seats[i]);
-    if (reply->type == LS_REPLY_NIL)
-        runner_sleep(runner);
-}
-
-/* While a seat has nothing to do: wait for a wake token of any queue, on the second connection. */
-void runner_sleep(struct ls_runner *runner)
-{
-    bool idle = false;
-    size_t i;
-
-    for (i = 0; i < runner->seat_count; i++)
-        idle |= runner->seats[i].idle;
-    if (!idle || runner->sleeping || runner->draining || runner->closed ||
-        !ls_redis_is_up(runner->wake))
-        return;
-    ls_cmd_start(&runner->cmd, "BLPOP");
-    for (i = 0; i < runner->seat_count; i++)
-        ls_cmd_puts(&runner->cmd, runner->seats[i].keys.wake);
-    ls_cmd_int(&runner->cmd, SLEEP_S);
-    runner->sleeping = true;
-    ls_redis_send(runner->wake, &runner->cmd, SLEEP_S * 1000 + SLEEP_MARGIN_MS, on_slept, runner);
-}
-
-static void on_wake_up(void *arg)
-{
-    runner_sleep(arg);
-}
-
-static void on_wake_down(void *arg, const struct ls_err *err)
-{
-    /* The poll goes on without it; it reconnects by itself. */
-}
-
 /* -------- limits -------- */
 
 static int64_t resident_bytes(void)
@@ -341,7 +292,6 @@ static void begin_close(struct ls_runner *runner)
     ls_handlers_free(runner->handlers);
     runner->handlers = NULL;
     ls_redis_close(&runner->redis);
-    ls_redis_close(&runner->wake);
     ls_http_close(&runner->http);
     ls_child_close(&runner->child);
     uv_close((uv_handle_t *)&runner->kick, NULL);
@@ -355,6 +305,7 @@ static int set_up(struct ls_runner *runner, struct ls_err *err)
     struct ls_redis_options options = {
         .reconnect = true, .up = on_up, .down = on_down, .arg = runner};
     struct ls_redis_url url;
+    bool failed;
     char name[64];
     size_t i;
 
@@ -363,25 +314,20 @@ static int set_up(struct ls_runner *runner, struct ls_err *err)
     snprintf(name, sizeof(name), "lockstep-runner-%d", (int)getpid());
     options.client_name = name;
     runner->redis = ls_redis_open(&runner->loop, &url, &options);
-    options.up = on_wake_up;
-    options.down = on_wake_down;
-    runner->wake = ls_redis_open(&runner->loop, &url, &options);
-    ls_redis_url_fini(&url);
     runner->http = ls_http_new(&runner->loop, NULL);
     runner->tools = (struct ls_runner_tools){.loop = &runner->loop,
                                              .http = runner->http,
                                              .redis = runner->redis,
                                              .config = runner->config};
     runner->handlers = ls_handlers_new(&runner->tools, err);
-    if (!runner->handlers)
-        return -1;
+    failed = !runner->handlers;
     runner->seats = ls_xcalloc(runner->config->queue_count, sizeof(*runner->seats));
-    for (i = 0; i < runner->config->queue_count; i++) {
+    for (i = 0; i < runner->config->queue_count && !failed; i++) {
         runner->seat_count++;
-        if (seat_init(&runner->seats[i], runner, &runner->config->queues[i], err) < 0)
-            return -1;
+        failed = seat_init(&runner->seats[i], runner, &runner->config->queues[i], &url, err) < 0;
     }
-    return 0;
+    ls_redis_url_fini(&url);
+    return failed ? -1 : 0;
 }
 
 static void init_handles(struct ls_runner *runner)

@@ -2,7 +2,8 @@
  * is a job in hand.
  *
  * A seat is a worker identity at one queue, with its lease, its turns and its runs. There is one
- * connection for all seats and a second one that sleeps in BLPOP while there is nothing to do. */
+ * connection for all seats and a second for each seat that sleeps in BLPOP while there is nothing
+ * to do. */
 #ifndef LS_RUNNER_RUNNER_INTERNAL_H
 #define LS_RUNNER_RUNNER_INTERNAL_H
 
@@ -42,10 +43,12 @@ struct ls_run {
     struct ls_buf bytes;         /* the canonical envelope */
 };
 
-/* Claims that are settled as far as we are concerned, in turns whose answer is not there yet. */
-struct fences {
-    int64_t *list;
-    size_t count, capacity;
+/* Settlements that go to Redis in one turn, and the fences of the claims they end. */
+struct batch {
+    struct batch *next;
+    struct ls_turn turn;
+    int64_t *fences;
+    size_t fence_count, fence_capacity;
 };
 
 enum seat_state {
@@ -74,9 +77,9 @@ struct seat {
     bool ever_joined;
     bool sent_join; /* Redis may know `worker` */
 
-    struct ls_turn next; /* settlements collected */
-    struct ls_turn sent; /* the turn under way */
-    struct fences next_fences, sent_fences;
+    struct batch *batches,
+        *last; /* not confirmed; in_flight: the first is under way. The last one collects */
+    struct batch *spare;
     bool in_flight;
     bool wanted; /* a turn shall be taken at the end of this turn of the loop */
     unsigned number;
@@ -91,9 +94,11 @@ struct seat {
     struct counter counters[COUNTER_NAMES];
     int counter_count;
 
-    uv_timer_t timer; /* the next turn if nothing happens before */
-    int64_t pause_ms; /* of the idle poll: 250 ms, doubling */
-    bool idle;        /* nothing to do: a wake token is welcome */
+    uv_timer_t timer;      /* the next turn if nothing happens before */
+    int64_t pause_ms;      /* of the idle poll: 250 ms, doubling */
+    bool idle;             /* nothing to do: a wake token is welcome */
+    bool sleeping;         /* BLPOP is under way */
+    struct ls_redis *wake; /* sleeps in BLPOP */
     bool paused;
 };
 
@@ -102,7 +107,7 @@ struct ls_runner {
     const struct ls_role_context *context;
     const struct ls_config *config;
     struct ls_child *child;
-    struct ls_redis *redis, *wake;
+    struct ls_redis *redis;
     struct ls_http *http;
     struct ls_runner_tools tools;
     struct ls_handlers *handlers;
@@ -117,7 +122,6 @@ struct ls_runner {
     int64_t deadlines_at;
     uv_timer_t health; /* limits on memory and jobs */
     uv_timer_t grace;  /* draining: what still runs is given back */
-    bool sleeping;     /* BLPOP is under way */
     bool ready, draining, stopping, replacing, closed;
     int suspects;     /* crash suspects running, over all seats: at most one */
     int64_t finished; /* runs ended */
@@ -127,7 +131,7 @@ struct ls_runner {
 
 /* seat.c */
 int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_config_queue *config,
-              struct ls_err *err);
+              const struct ls_redis_url *url, struct ls_err *err);
 void seat_fini(struct seat *seat);
 void seat_close_handles(struct seat *seat);
 /* The connection is up: take a new identity and join, adopting the old ones. */
@@ -139,11 +143,16 @@ void seat_want(struct seat *seat);
 void seat_take_turn(struct seat *seat);
 /* A wake token, or a reason to look at once. */
 void seat_wake(struct seat *seat);
+/* While there is nothing to do: wait for a wake token. */
+void seat_sleep(struct seat *seat);
 void seat_drain(struct seat *seat);
 /* Nothing in hand, nothing unsettled? */
 bool seat_is_clear(const struct seat *seat);
 int64_t seat_now_ms(const struct seat *seat);
-void fences_add(struct fences *fences, int64_t fence);
+/* Where a settlement goes now. */
+struct ls_turn *seat_turn(struct seat *seat);
+/* The claim is settled as far as we are concerned. */
+void seat_settled(struct seat *seat, int64_t fence);
 
 /* run.c */
 /* Begin the job of a claim; what cannot run is settled at once. */
@@ -160,7 +169,6 @@ void run_free_spares(struct ls_runner *runner);
 
 /* runner.c */
 void runner_kick(struct ls_runner *runner);
-void runner_sleep(struct ls_runner *runner);
 void runner_names(struct ls_runner *runner);
 void runner_watch_deadline(struct ls_runner *runner, int64_t deadline_ms);
 void runner_finished_one(struct ls_runner *runner);

@@ -5,6 +5,7 @@
  * lost goes again, behind an adopt, under the next identity. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -13,8 +14,6 @@
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
 
-#define OUTSTANDING_MAX \
-    400 /* jobs in hand and settlements not confirmed: what one turn may have to carry */
 #define CLAIM_MAX 128      /* jobs a turn: more gains nothing */
 #define CLAIM_BYTES 262144 /* of a turn's answer, by the average of the last ones */
 #define FIRST_POLL_MS 250
@@ -23,41 +22,115 @@
 #define FRUITLESS_MS 50
 #define RETRY_FIRST_MS 250
 #define RETRY_LAST_MS 5000
-#define PAUSED_POLL_MS 1000
+#define PAUSED_POLL_MS 2000
+#define SLEEP_S 5            /* one BLPOP, times the number of queues */
+#define SLEEP_MARGIN_MS 2000 /* its answer may be so late */
 
 static void on_joined(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_left(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_timer(uv_timer_t *timer);
+static void on_wake_up(void *arg);
+static void on_slept(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void plan_next(struct seat *seat, const struct ls_turn_result *result);
 
-/* -------- fences -------- */
+/* -------- batches -------- */
 
-void fences_add(struct fences *fences, int64_t fence)
+static struct batch *batch_add(struct seat *seat)
 {
-    if (fences->count == fences->capacity) {
-        fences->capacity = fences->capacity ? fences->capacity * 2 : 64;
-        fences->list = ls_xrealloc(fences->list, fences->capacity * sizeof(*fences->list));
-    }
-    fences->list[fences->count++] = fence;
+    struct batch *batch = seat->spare;
+
+    if (batch)
+        seat->spare = batch->next;
+    else
+        batch = LS_NEW(struct batch);
+    batch->next = NULL;
+    if (seat->batches)
+        seat->last->next = batch;
+    else
+        seat->batches = batch;
+    seat->last = batch;
+    return batch;
 }
 
-static bool fences_have(const struct fences *fences, int64_t fence)
+/* The first one is confirmed, or void. */
+static void batch_drop(struct seat *seat)
 {
+    struct batch *batch = seat->batches;
+
+    seat->batches = batch->next;
+    ls_turn_clear(&batch->turn);
+    batch->fence_count = 0;
+    batch->next = seat->spare;
+    seat->spare = batch;
+}
+
+static void batches_free(struct batch *batch)
+{
+    while (batch) {
+        struct batch *next = batch->next;
+        ls_turn_fini(&batch->turn);
+        free(batch->fences);
+        free(batch);
+        batch = next;
+    }
+}
+
+static bool batches_hold(const struct seat *seat)
+{
+    const struct batch *batch;
+
+    for (batch = seat->batches; batch; batch = batch->next)
+        if (!ls_turn_empty(&batch->turn))
+            return true;
+    return false;
+}
+
+static struct batch *collecting(struct seat *seat)
+{
+    bool under_way = seat->in_flight && seat->last == seat->batches;
+
+    if (!seat->batches || under_way || ls_turn_full(&seat->last->turn))
+        return batch_add(seat);
+    return seat->last;
+}
+
+struct ls_turn *seat_turn(struct seat *seat)
+{
+    return &collecting(seat)->turn;
+}
+
+void seat_settled(struct seat *seat, int64_t fence)
+{
+    struct batch *batch = seat->last;
+
+    if (batch->fence_count == batch->fence_capacity) {
+        batch->fence_capacity = batch->fence_capacity ? batch->fence_capacity * 2 : 64;
+        batch->fences = ls_xrealloc(batch->fences, batch->fence_capacity * sizeof(*batch->fences));
+    }
+    batch->fences[batch->fence_count++] = fence;
+}
+
+static bool is_settled(const struct seat *seat, int64_t fence)
+{
+    const struct batch *batch;
     size_t i;
 
-    for (i = 0; i < fences->count; i++)
-        if (fences->list[i] == fence)
-            return true;
+    for (batch = seat->batches; batch; batch = batch->next)
+        for (i = 0; i < batch->fence_count; i++)
+            if (batch->fences[i] == fence)
+                return true;
     return false;
 }
 
 /* -------- life -------- */
 
 int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_config_queue *config,
-              struct ls_err *err)
+              const struct ls_redis_url *url, struct ls_err *err)
 {
+    char name[64];
+
     seat->runner = runner;
     seat->config = config;
     seat->policy = (struct ls_retry_policy){
@@ -77,21 +150,27 @@ int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_confi
     seat->average_bytes = 512;
     uv_timer_init(&runner->loop, &seat->timer);
     seat->timer.data = seat;
-    return ls_keys_init(&seat->keys, config->name, err);
+    if (ls_keys_init(&seat->keys, config->name, err) < 0)
+        return -1;
+    snprintf(name, sizeof(name), "lockstep-wake-%d", (int)getpid());
+    seat->wake =
+        ls_redis_open(&runner->loop, url,
+                      &(struct ls_redis_options){
+                          .client_name = name, .reconnect = true, .up = on_wake_up, .arg = seat});
+    return 0;
 }
 
 void seat_close_handles(struct seat *seat)
 {
     if (!uv_is_closing((uv_handle_t *)&seat->timer))
         uv_close((uv_handle_t *)&seat->timer, NULL);
+    ls_redis_close(&seat->wake);
 }
 
 void seat_fini(struct seat *seat)
 {
-    ls_turn_fini(&seat->next);
-    ls_turn_fini(&seat->sent);
-    free(seat->next_fences.list);
-    free(seat->sent_fences.list);
+    batches_free(seat->batches);
+    batches_free(seat->spare);
     ls_keys_fini(&seat->keys);
 }
 
@@ -116,7 +195,7 @@ static void saw_clock(struct seat *seat, int64_t ms)
 
 bool seat_is_clear(const struct seat *seat)
 {
-    return seat->running == 0 && !seat->in_flight && ls_turn_empty(&seat->next);
+    return seat->running == 0 && !seat->in_flight && !batches_hold(seat);
 }
 
 /* -------- joining -------- */
@@ -230,7 +309,7 @@ static bool in_hand(const struct seat *seat, int64_t fence)
     for (run = seat->runs; run; run = run->next)
         if (run->fence == fence)
             return true;
-    return fences_have(&seat->next_fences, fence) || fences_have(&seat->sent_fences, fence);
+    return is_settled(seat, fence);
 }
 
 /* What we hold now: runs whose claim was stolen meanwhile are stopped, claims whose answer was lost
@@ -284,29 +363,9 @@ static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_
 
 /* -------- turns -------- */
 
-/* What was sent without an answer goes before what was collected since. */
-static void put_back(struct seat *seat)
-{
-    struct ls_turn turn = seat->sent;
-    struct fences fences = seat->sent_fences;
-    size_t i;
-
-    seat->in_flight = false;
-    ls_turn_append(&turn, &seat->next);
-    for (i = 0; i < seat->next_fences.count; i++)
-        fences_add(&fences, seat->next_fences.list[i]);
-    ls_turn_clear(&seat->next);
-    seat->next_fences.count = 0;
-    seat->sent = seat->next;
-    seat->sent_fences = seat->next_fences;
-    seat->next = turn;
-    seat->next_fences = fences;
-}
-
 void seat_lost(struct seat *seat)
 {
-    if (seat->in_flight)
-        put_back(seat);
+    seat->in_flight = false; /* its batch goes again */
     if (seat->state != SEAT_LEFT)
         seat->state = SEAT_AWAY;
     seat->idle = seat->wanted = false;
@@ -328,14 +387,11 @@ void seat_wake(struct seat *seat)
 
 static int claims_wanted(const struct seat *seat)
 {
-    int64_t outstanding = seat->running + (int64_t)seat->next_fences.count;
     int64_t free = seat->config->concurrency - seat->running;
     int64_t by_bytes = CLAIM_BYTES / (seat->average_bytes + 1);
 
     if (seat->runner->draining || seat->runner->stopping)
         return 0;
-    if (free > OUTSTANDING_MAX - outstanding)
-        free = OUTSTANDING_MAX - outstanding;
     if (free > CLAIM_MAX)
         free = CLAIM_MAX;
     if (free > by_bytes)
@@ -345,14 +401,14 @@ static int claims_wanted(const struct seat *seat)
 
 /* Counters wait until a turn is built, so that a turn sent again carries no more of them than it
  * may. */
-static void move_counters(struct seat *seat)
+static void move_counters(struct seat *seat, struct ls_turn *turn)
 {
     int i, moved = 0;
 
-    if (seat->next.count_count > 0)
+    if (turn->count_count > 0)
         return;
     while (moved < seat->counter_count && moved < LS_TURN_COUNTS_MAX) {
-        ls_turn_count(&seat->next, seat->counters[moved].name, seat->counters[moved].delta);
+        ls_turn_count(turn, seat->counters[moved].name, seat->counters[moved].delta);
         moved++;
     }
     for (i = moved; i < seat->counter_count; i++)
@@ -363,25 +419,19 @@ static void move_counters(struct seat *seat)
 void seat_take_turn(struct seat *seat)
 {
     struct ls_runner *runner = seat->runner;
-    struct ls_turn turn;
-    struct fences fences;
+    struct batch *batch;
 
     seat->wanted = false;
     if (seat->state != SEAT_READY || seat->in_flight || !ls_redis_is_up(runner->redis))
         return;
     run_keeps(seat);
-    move_counters(seat);
-    ls_turn_build(&seat->next, &runner->cmd, &seat->keys,
+    batch = seat->batches ? seat->batches : batch_add(seat);
+    move_counters(seat, &batch->turn);
+    ls_turn_build(&batch->turn, &runner->cmd, &seat->keys,
                   &(struct ls_turn_options){.worker = seat->worker,
                                             .lease_ms = runner->config->lease_ms,
                                             .claim = claims_wanted(seat),
                                             .number = seat->number++});
-    turn = seat->sent;
-    seat->sent = seat->next;
-    seat->next = turn;
-    fences = seat->sent_fences;
-    seat->sent_fences = seat->next_fences;
-    seat->next_fences = fences;
     seat->in_flight = true;
     seat->idle = false;
     seat->sent_boot_ms = ls_clock_boot_ms();
@@ -396,9 +446,8 @@ static void fenced(struct seat *seat)
                 "the lease was lost: %d jobs are abandoned, others run them", seat->running);
     while (seat->runs)
         run_abandon(seat->runs);
-    ls_turn_clear(&seat->next);
-    ls_turn_clear(&seat->sent);
-    seat->next_fences.count = seat->sent_fences.count = 0;
+    while (seat->batches)
+        batch_drop(seat);
     seat->sent_join = false; /* nothing is left under it */
     seat_begin(seat);
 }
@@ -407,7 +456,7 @@ static void turn_failed(struct seat *seat, const struct ls_err *err)
 {
     int64_t pause_ms = (int64_t)RETRY_FIRST_MS << (seat->failures < 5 ? seat->failures : 5);
 
-    put_back(seat);
+    seat->in_flight = false; /* its batch goes again */
     if (err->code == LS_E_LOST || err->code == LS_E_NETWORK || err->code == LS_E_TIMEOUT)
         return; /* the connection is ending: it goes on after it came back */
     seat->failures++;
@@ -458,8 +507,7 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
     }
     seat->in_flight = false;
     seat->failures = 0;
-    ls_turn_clear(&seat->sent);
-    seat->sent_fences.count = 0;
+    batch_drop(seat);
     seat->confirmed_boot_ms = seat->sent_boot_ms;
     saw_clock(seat, result.ms);
     seat->paused = result.paused;
@@ -481,7 +529,7 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
         seat->pause_ms = FIRST_POLL_MS;
         seat->fruitless = 0;
     }
-    if (!ls_turn_empty(&seat->next) || (seat->counter_count > 0 && !free)) {
+    if (batches_hold(seat) || (seat->counter_count > 0 && !free)) {
         seat_want(seat);
         return;
     }
@@ -506,7 +554,7 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
         wait_ms -= (int64_t)ls_rand_below((uint64_t)wait_ms / 8 + 1);
     seat->idle = true;
     arm(seat, wait_ms);
-    runner_sleep(seat->runner);
+    seat_sleep(seat);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -517,6 +565,39 @@ static void on_timer(uv_timer_t *timer)
         seat_want(seat);
     else if (seat->state == SEAT_JOINING && ls_redis_is_up(seat->runner->redis))
         seat_begin(seat);
+}
+
+/* -------- sleeping -------- */
+
+void seat_sleep(struct seat *seat)
+{
+    struct ls_runner *runner = seat->runner;
+    int64_t sleep_s = SLEEP_S * (int64_t)runner->seat_count;
+
+    if (!seat->idle || seat->sleeping || runner->draining || runner->closed || !seat->wake ||
+        !ls_redis_is_up(seat->wake))
+        return;
+    ls_wake_build(&runner->cmd, &seat->keys, (double)sleep_s);
+    seat->sleeping = true;
+    ls_redis_send(seat->wake, &runner->cmd, sleep_s * 1000 + SLEEP_MARGIN_MS, on_slept, seat);
+}
+
+static void on_slept(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+
+    seat->sleeping = false;
+    if (err || seat->runner->closed)
+        return; /* the poll goes on without it, and it reconnects by itself */
+    if (reply->type == LS_REPLY_NIL)
+        seat_sleep(seat);
+    else
+        seat_wake(seat);
+}
+
+static void on_wake_up(void *arg)
+{
+    seat_sleep(arg);
 }
 
 /* -------- leaving -------- */

@@ -120,7 +120,8 @@ static void check_syncs(struct check *check)
             }
         }
     }
-    if (config->sync_count && !config->store) {
+    if (config->sync_count && !config->store &&
+        ls_yaml_is_null(ls_yaml_get(check->root, "store", NULL))) {
         ls_config_error(check->report, place(check, "syncs", NULL, NULL), "syncs need a 'store'");
         ls_config_hint(check->report, "store: sqlite:shop.db");
     }
@@ -188,11 +189,10 @@ static void check_sinks(struct check *check)
     const struct ls_yaml_node *list = ls_yaml_get(check->root, "alerts", NULL);
 
     for (size_t i = 0; i < check->config->sink_count; i++) {
-        const struct ls_config_sink *sink = &check->config->sinks[i];
+        const struct ls_yaml_node *node = list && i < list->count ? list->items[i] : list;
+        bool to = !ls_yaml_is_null(ls_yaml_get(node, "to", NULL));
 
-        if (!sink->to == !sink->exec_count) {
-            ls_config_error(check->report, list && i < list->count ? list->items[i] : list,
-                            "an alert sink has either 'to' or 'exec'");
-        }
+        if (to == !ls_yaml_is_null(ls_yaml_get(node, "exec", NULL)))
+            ls_config_error(check->report, node, "an alert sink has either 'to' or 'exec'");
     }
 }

@@ -184,6 +184,11 @@ struct ls_config {
  * directory. NULL with *err: LS_E_CONFIG with "FILE:LINE:COLUMN: " before the problem;
  * LS_E_NOT_FOUND, LS_E_SYSTEM; LS_E_UNSUPPORTED, there is a file but this build has no libyaml. */
 struct ls_config *ls_config_load(const char *path, struct ls_err *err);
+/* For those who only ask where Redis is and which queues and accounts there are, in an environment
+ * that may lack the secrets: a
+ * `${...}` that cannot be had is no error but in `redis` and `state_dir`. Its member is then as if
+ * not written, NULL even where the comment above says never. */
+struct ls_config *ls_config_load_public(const char *path, struct ls_err *err);
 /* The same from bytes: `name` stands in messages, `dir` (NULL: the working directory) is where
  * relative paths belong. */
 struct ls_config *ls_config_parse(const char *text, size_t length, const char *name,

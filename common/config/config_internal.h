@@ -21,9 +21,10 @@ void ls_config_warn(struct ls_config_report *report, const struct ls_yaml_node *
 void ls_config_hint(struct ls_config_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Fill config from defaults and then the document's root (may be NULL). */
+/* Fill config from defaults and then the document's root (may be NULL). lenient: see
+ * ls_config_load_public. */
 void ls_config_apply(struct ls_config *config, const struct ls_yaml_node *root, const char *dir,
-                     struct ls_config_report *report);
+                     bool lenient, struct ls_config_report *report);
 /* There is always a queue "default", with the defaults. */
 void ls_config_add_default_queue(struct ls_config *config);
 /* Override scalar keys of the top level by LOCKSTEP_<KEY>. */

@@ -17,7 +17,7 @@
 
 static char *find_file(const char *path, struct ls_err *err, bool *none);
 static int read_file(const char *path, struct ls_buf *out, struct ls_err *err);
-static struct ls_config *build(const char *text, size_t length, const char *dir,
+static struct ls_config *build(const char *text, size_t length, const char *dir, bool lenient,
                                struct ls_config_report *report, struct ls_err *err);
 static void complete(struct ls_config *config);
 static int fail_with_first(const struct ls_config_report *report, const char *name,
@@ -106,8 +106,8 @@ static char *directory_of(const char *path)
     return absolute;
 }
 
-static struct ls_config *load(const char *path, struct ls_config_report *report, char **file,
-                              struct ls_err *err)
+static struct ls_config *load(const char *path, bool lenient, struct ls_config_report *report,
+                              char **file, struct ls_err *err)
 {
     struct ls_config *config = NULL;
     struct ls_buf text = {0};
@@ -122,7 +122,7 @@ static struct ls_config *load(const char *path, struct ls_config_report *report,
             goto done;
         dir = directory_of(*file);
     }
-    config = build(none ? NULL : text.data, text.length, dir, report, err);
+    config = build(none ? NULL : text.data, text.length, dir, lenient, report, err);
     if (!config && err && err->code == LS_E_UNSUPPORTED)
         ls_wrap(err, "cannot read '%s'", *file);
     if (config && *file)
@@ -133,12 +133,12 @@ done:
     return config;
 }
 
-struct ls_config *ls_config_load(const char *path, struct ls_err *err)
+static struct ls_config *load_or_fail(const char *path, bool lenient, struct ls_err *err)
 {
     struct ls_config_problem problems[8];
     struct ls_config_report report = {.problems = problems, .max = 8};
     char *file = NULL;
-    struct ls_config *config = load(path, &report, &file, err);
+    struct ls_config *config = load(path, lenient, &report, &file, err);
 
     if (config && report.errors) {
         fail_with_first(&report, file, err);
@@ -149,13 +149,23 @@ struct ls_config *ls_config_load(const char *path, struct ls_err *err)
     return config;
 }
 
+struct ls_config *ls_config_load(const char *path, struct ls_err *err)
+{
+    return load_or_fail(path, false, err);
+}
+
+struct ls_config *ls_config_load_public(const char *path, struct ls_err *err)
+{
+    return load_or_fail(path, true, err);
+}
+
 struct ls_config *ls_config_parse(const char *text, size_t length, const char *name,
                                   const char *dir, struct ls_err *err)
 {
     struct ls_config_problem problems[8];
     struct ls_config_report report = {.problems = problems, .max = 8};
     char *absolute = ls_config_absolute(NULL, dir ? dir : ".");
-    struct ls_config *config = build(text, length, absolute, &report, err);
+    struct ls_config *config = build(text, length, absolute, false, &report, err);
 
     free(absolute);
     if (config && report.errors) {
@@ -170,7 +180,7 @@ int ls_config_check(const char *path, struct ls_config_problem *problems, int ma
                     struct ls_err *err)
 {
     struct ls_config_report report = {.problems = problems, .max = max};
-    struct ls_config *config = load(path, &report, file, err);
+    struct ls_config *config = load(path, false, &report, file, err);
 
     if (!config) {
         free(*file);
@@ -204,7 +214,7 @@ static int fail_with_first(const struct ls_config_report *report, const char *na
 }
 
 /* A syntax error is one problem like others. NULL only when nothing could be read (no libyaml). */
-static struct ls_config *build(const char *text, size_t length, const char *dir,
+static struct ls_config *build(const char *text, size_t length, const char *dir, bool lenient,
                                struct ls_config_report *report, struct ls_err *err)
 {
     struct ls_config *config = LS_NEW(struct ls_config);
@@ -230,7 +240,7 @@ static struct ls_config *build(const char *text, size_t length, const char *dir,
             root = ls_yaml_root(doc);
         }
     }
-    ls_config_apply(config, root, dir, report);
+    ls_config_apply(config, root, dir, lenient, report);
     ls_config_apply_environment(config, report);
     complete(config);
     if (doc)

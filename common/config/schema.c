@@ -133,6 +133,7 @@ static const struct section sections[] = {
 
 struct walk {
     const char *dir;
+    bool lenient; /* a `${...}` that cannot be had is no error */
     struct ls_config_report *report;
 };
 
@@ -156,9 +157,9 @@ static void set_value(struct walk *walk, const struct option *option,
 /* ---- public ---- */
 
 void ls_config_apply(struct ls_config *config, const struct ls_yaml_node *root, const char *dir,
-                     struct ls_config_report *report)
+                     bool lenient, struct ls_config_report *report)
 {
-    struct walk walk = {.dir = dir, .report = report};
+    struct walk walk = {.dir = dir, .lenient = lenient, .report = report};
     const struct section *section = section_find("root");
 
     apply_defaults(&walk, section, config);
@@ -561,9 +562,11 @@ static void apply_texts(struct walk *walk, const struct option *option,
             ls_fail(&err, LS_E_CONFIG, "an entry of '%s' must be a text, not %s", option->key,
                     kind_word(item));
         if (!texts[i]) {
+            texts[i] = ls_xstrdup("");
+            if (walk->lenient)
+                continue;
             ls_config_error(walk->report, item, "%s", err.text);
             ls_config_hint(walk->report, "%s", err.hint);
-            texts[i] = ls_xstrdup("");
         }
     }
 }
@@ -574,6 +577,9 @@ static void apply_scalar(struct walk *walk, const struct option *option,
     struct ls_err err = LS_ERR_INIT;
     char *text = ls_config_expand(written, walk->dir, &err);
 
+    if (!text && walk->lenient && strcmp(option->key, "redis") != 0 &&
+        strcmp(option->key, "state_dir") != 0)
+        return;
     if (!text) {
         ls_config_error(walk->report, node, "'%s': %s", option->key, err.text);
         ls_config_hint(walk->report, "%s", err.hint);

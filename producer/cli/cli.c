@@ -182,6 +182,13 @@ const struct ls_config *ls_cli_config(struct ls_cli *cli, struct ls_err *err)
     return cli->config_loaded;
 }
 
+const struct ls_config *ls_cli_config_public(struct ls_cli *cli, struct ls_err *err)
+{
+    if (!cli->config_public)
+        cli->config_public = ls_config_load_public(cli->config_path, err);
+    return cli->config_public;
+}
+
 char *ls_cli_redis_url(struct ls_cli *cli, struct ls_err *err)
 {
     const char *url = cli->redis ? cli->redis : getenv("LOCKSTEP_REDIS");
@@ -189,7 +196,7 @@ char *ls_cli_redis_url(struct ls_cli *cli, struct ls_err *err)
 
     if (url && *url && strcmp(url, "embedded") != 0)
         return ls_xstrdup(url);
-    config = ls_cli_config(cli, err);
+    config = ls_cli_config_public(cli, err);
     return config ? ls_xstrdup(ls_config_redis_url(config)) : NULL;
 }
 

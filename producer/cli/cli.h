@@ -30,6 +30,7 @@ struct ls_cli {
     const struct ls_command *command; /* the one that runs */
 
     struct ls_config *config_loaded;  /* by ls_cli_config */
+    struct ls_config *config_public;  /* by ls_cli_config_public */
     struct ls_redis_sync *redis_open; /* by ls_cli_redis */
 };
 
@@ -73,6 +74,9 @@ int ls_cli_number(const char *option, const char *text, int64_t low, int64_t hig
 
 /* The configuration, loaded on first use and owned by cli. NULL with *err. */
 const struct ls_config *ls_cli_config(struct ls_cli *cli, struct ls_err *err);
+/* The same for commands that only look at queues: secrets that this shell lacks are no error
+ * (ls_config_load_public). */
+const struct ls_config *ls_cli_config_public(struct ls_cli *cli, struct ls_err *err);
 /* The address of Redis: --redis, LOCKSTEP_REDIS, configuration. Needs no file. The caller frees. */
 char *ls_cli_redis_url(struct ls_cli *cli, struct ls_err *err);
 /* A blocking connection, opened on first use and owned by cli. NULL with *err: no pool there is

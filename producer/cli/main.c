@@ -87,6 +87,7 @@ int main(int argc, char **argv)
     result = command->run(&cli, argc - first, argv + first);
     ls_redis_sync_close(cli.redis_open);
     ls_config_free(cli.config_loaded);
+    ls_config_free(cli.config_public);
     if (fflush(stdout) != 0 || ferror(stdout)) /* a full disk must not look like success */
         return result ? result : LS_EXIT_FAILED;
     return result;

@@ -25,7 +25,8 @@ static int by_name(const void *a, const void *b)
 
 int ls_cli_queues(struct ls_cli *cli, struct ls_cli_queues *queues, struct ls_err *err)
 {
-    const struct ls_config *config = ls_cli_config(cli, NULL); /* LOCKSTEP_REDIS alone will do */
+    const struct ls_config *config =
+        ls_cli_config_public(cli, NULL); /* LOCKSTEP_REDIS alone will do */
     const struct ls_reply *reply, *name;
     struct ls_cmd cmd = {0};
     int result;
@@ -64,7 +65,7 @@ const char *ls_cli_queue_for(struct ls_cli *cli, const char *given, const char *
         return given;
     if (!account)
         return "default";
-    config = ls_cli_config(cli, err);
+    config = ls_cli_config_public(cli, err);
     if (!config)
         return NULL;
     found = ls_config_account_find(config, account);

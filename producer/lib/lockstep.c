@@ -136,7 +136,7 @@ static int find_address(struct lockstep *ls, struct ls_err *err)
         ls->address = ls_xstrdup(env);
         return 0;
     }
-    config = ls_config_load(NULL, err);
+    config = ls_config_load_public(NULL, err);
     if (!config)
         return -1;
     ls->address = ls_xstrdup(ls_config_redis_url(config));

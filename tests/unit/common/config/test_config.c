@@ -371,6 +371,32 @@ static void config__file__is_found_in_its_order(void **state)
     rmdir(dir);
 }
 
+static void config__public__does_without_secrets_that_are_not_there(void **state)
+{
+    char path[] = "/tmp/ls-config-XXXXXX";
+    struct ls_err err = LS_ERR_INIT;
+    struct ls_config *config;
+    FILE *file = fdopen(mkstemp(path), "w");
+
+    unsetenv("LS_T_NONE");
+    fputs("redis: redis://h:1/0\nqueues: {q: {}}\n"
+          "accounts: {a: {platform: woocommerce, url: '${LS_T_NONE}', consumer_key: ${LS_T_NONE}, "
+          "consumer_secret: ${file:/none}, queue: q}}\nalerts: [{to: '${LS_T_NONE}'}]\n",
+          file);
+    fclose(file);
+    assert_null(ls_config_load(path, &err));
+    config = ls_config_load_public(path, &err);
+    assert_non_null(config);
+    assert_string_equal(ls_config_redis_url(config), "redis://h:1/0");
+    assert_string_equal(ls_config_account_find(config, "a")->queue, "q");
+    ls_config_free(config);
+    file = fopen(path, "w");
+    fputs("redis: ${LS_T_NONE}\n", file);
+    fclose(file);
+    assert_null(ls_config_load_public(path, &err));
+    unlink(path);
+}
+
 static void config__mutated_bytes__never_crash_and_always_have_a_place(void **state)
 {
     static const char seed[] =
@@ -521,6 +547,7 @@ int main(void)
         cmocka_unit_test(config__environment__overrides_the_file),
         cmocka_unit_test(config__long_state_dir__gets_a_short_socket),
         cmocka_unit_test(config__file__is_found_in_its_order),
+        cmocka_unit_test(config__public__does_without_secrets_that_are_not_there),
         cmocka_unit_test(config__mutated_bytes__never_crash_and_always_have_a_place),
         cmocka_unit_test(yaml__bounds__hold),
         cmocka_unit_test(value__numbers_and_units),

@@ -39,7 +39,7 @@ struct ls_envelope {
     struct ls_span data;     /* JSON text; {0} when there is none */
     enum ls_lane lane;       /* "priority": "high", "normal", "low" */
     int attempt;             /* failed attempts counted so far; the run is attempt + 1 */
-    int crashes;             /* over 0: a suspect, runs alone of its kind */
+    int crashes;             /* from LS_RETRY_SUSPECT_FROM on: a suspect, runs as the only one */
     int64_t first_failed_at; /* ms of wall time */
     struct ls_retry_policy
         retry;                  /* "max_attempts", "max_age", "backoff": what the job itself sets */

@@ -41,16 +41,16 @@ static bool too_old(const struct ls_retry_policy *policy, const struct ls_retry 
     return failure->now_ms - retry->first_failed_at >= max_age;
 }
 
-static struct ls_retry after_crash(const struct ls_retry_policy *policy, struct ls_retry retry,
-                                   const struct ls_failure *failure)
+static struct ls_retry after_crash(const struct ls_retry_policy *policy, struct ls_retry retry)
 {
     retry.crashes++;
-    /* The first crash only makes it a suspect: its neighbour may have done it. */
-    if (retry.crashes - 1 >= policy->crash_limit)
+    /* The first ones only make it a suspect: a kill or its neighbour may have done it. */
+    if (retry.crashes - LS_RETRY_SUSPECT_FROM >= policy->crash_limit)
         return dead(retry, "crashes");
     retry.action = LS_RETRY_LATER;
-    retry.delay_ms =
-        failure->crashes == 0 ? 0 : ls_backoff_delay_ms(&policy->backoff, failure->crashes);
+    if (retry.crashes > LS_RETRY_SUSPECT_FROM)
+        retry.delay_ms =
+            ls_backoff_delay_ms(&policy->backoff, retry.crashes - LS_RETRY_SUSPECT_FROM);
     return retry;
 }
 
@@ -70,7 +70,7 @@ struct ls_retry ls_retry_decide(const struct ls_retry_policy *given,
         return retry;
     }
     if (failure->klass == LS_CLASS_CRASH)
-        return after_crash(&policy, retry, failure);
+        return after_crash(&policy, retry);
     if (klass->counts_attempt)
         retry.attempt++;
     if (!retry.first_failed_at && (klass->ages || klass->dead_at_once || !failure->has_account))

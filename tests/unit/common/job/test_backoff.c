@@ -127,12 +127,12 @@ static void retry__permanent__is_dead_at_once(void **state)
     assert_int_equal(retry.attempt, 1);
 }
 
-static void retry__crash__first_makes_a_suspect_then_three_count(void **state)
+static void retry__crash__two_make_a_suspect_then_three_count(void **state)
 {
     const struct ls_retry_policy policy = {0};
     struct ls_retry retry = {0};
 
-    for (int crashes = 1; crashes <= 3; crashes++) {
+    for (int crashes = 1; crashes <= 4; crashes++) {
         retry = fail_as(&policy, LS_CLASS_CRASH, retry);
         assert_int_equal(retry.action, LS_RETRY_LATER);
         assert_int_equal(retry.crashes, crashes);
@@ -248,7 +248,7 @@ int main(void)
         cmocka_unit_test(retry__auth__pauses_the_account_and_without_one_the_job_is_dead),
         cmocka_unit_test(retry__conflict__reads_again_at_once_three_times),
         cmocka_unit_test(retry__permanent__is_dead_at_once),
-        cmocka_unit_test(retry__crash__first_makes_a_suspect_then_three_count),
+        cmocka_unit_test(retry__crash__two_make_a_suspect_then_three_count),
         cmocka_unit_test(retry__cancelled__changes_nothing),
         cmocka_unit_test(retry__a_named_time_longer_than_the_backoff__is_kept),
         cmocka_unit_test(backoff__absurd_settings__neither_overflow_nor_hang),

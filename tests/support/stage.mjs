@@ -112,6 +112,41 @@ export class Stage {
         return redis;
     }
 
+    // A proxy before a unix socket: each connection is cut when limit() bytes have come from the server, and what exceeds them is
+    // not handed on: commands applied, answers lost. open() ends the cutting.
+    async proxy(target, limit) {
+        const socket = this.path(`proxy-${this.#servers.length}.sock`);
+        let cuts = 0;
+        let cutting = true;
+        const server = net.createServer((client) => {
+            const upstream = net.connect(target);
+            let left = limit();
+            const end = () => {
+                client.destroy();
+                upstream.destroy();
+            };
+            client.on('error', end).on('close', end).on('data', (chunk) => upstream.write(chunk));
+            upstream.on('error', end).on('close', end).on('data', (chunk) => {
+                left -= cutting ? chunk.length : 0;
+                if (left < 0) {
+                    cuts++;
+                    end();
+                } else {
+                    client.write(chunk);
+                }
+            });
+        });
+        await new Promise((resolve) => server.listen(socket, resolve));
+        this.#servers.push(server);
+        return {
+            socket,
+            cuts: () => cuts,
+            open: () => {
+                cutting = false;
+            },
+        };
+    }
+
     // An HTTP receiver in this process. answer(request, body, response) may answer itself, or return a status (or nothing: 200).
     async receiver(answer = () => 200) {
         const seen = [];

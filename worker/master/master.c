@@ -41,7 +41,7 @@ struct child {
     enum child_state state;
     int64_t started_ms, beat_ms;
     int64_t kill_ms; /* SIGKILL when it is still there at this time; 0: never */
-    bool said_hello, killed;
+    bool said_hello, was_ready, killed;
     struct ls_message *names; /* its identities in Redis; NULL: none told */
     char fatal[LS_MESSAGE_TEXT_MAX + 1];
 };
@@ -283,7 +283,7 @@ static void start_redis(struct ls_master *master, int64_t now)
         return;
     master->redis_started_ms = now;
     if (ls_embedded_start(&master->redis, &err) < 0) {
-        master->redis_start_ms = now + ls_restart_delay_ms(&master->redis_restart, 0);
+        master->redis_start_ms = now + ls_restart_delay_ms(&master->redis_restart, false, 0);
         ls_log(LS_LOG_ERROR, "redis.start_failed", "%s", err.text);
         return;
     }
@@ -312,7 +312,7 @@ static struct child *start_child(struct ls_master *master, struct slot *slot, in
     child->pid = ls_spawn_child(&spawn, &child->fd, &err);
     free(fds);
     if (child->pid < 0) {
-        slot->start_ms = now + ls_restart_delay_ms(&slot->restart, 0);
+        slot->start_ms = now + ls_restart_delay_ms(&slot->restart, false, 0);
         ls_log(LS_LOG_ERROR, "child.fork_failed", "%s", err.text);
         free_child(child);
         return NULL;
@@ -531,6 +531,7 @@ static void on_ready(struct ls_master *master, struct child *child)
     struct slot *slot = find_slot(master, child);
     struct child *old;
 
+    child->was_ready = true;
     if (child->state == CHILD_STARTING)
         child->state = CHILD_READY;
     if (!slot)
@@ -575,7 +576,7 @@ static void on_redis_end(struct ls_master *master, int status)
     if (master->phase == PHASE_REDIS)
         return;
     master->redis_start_ms =
-        now + ls_restart_delay_ms(&master->redis_restart, now - master->redis_started_ms);
+        now + ls_restart_delay_ms(&master->redis_restart, true, now - master->redis_started_ms);
     ls_log(LS_LOG_ERROR, "redis.died", "embedded redis-server %s; starting it again in %lld ms",
            describe_end(status, how, sizeof how), (long long)(master->redis_start_ms - now));
 }
@@ -613,7 +614,8 @@ static void settle_slot(struct ls_master *master, struct slot *slot, struct chil
 
     if (slot->next == child) {
         slot->next = NULL;
-        slot->start_ms = now + ls_restart_delay_ms(&slot->restart, now - child->started_ms);
+        slot->start_ms =
+            now + ls_restart_delay_ms(&slot->restart, child->was_ready, now - child->started_ms);
         return;
     }
     slot->current = slot->next; /* a successor that is still starting takes the place */
@@ -629,7 +631,8 @@ static void settle_slot(struct ls_master *master, struct slot *slot, struct chil
         begin_stop(master);
         return;
     }
-    delay = asked ? 0 : ls_restart_delay_ms(&slot->restart, now - child->started_ms);
+    delay =
+        asked ? 0 : ls_restart_delay_ms(&slot->restart, child->was_ready, now - child->started_ms);
     slot->start_ms = now + delay;
     if (!asked && slot->restart.failures > 1)
         ls_log(LS_LOG_WARN, "child.backoff", "%s %d ended %d times in a row: next start in %lld ms",

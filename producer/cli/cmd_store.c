@@ -1,222 +1,277 @@
-/* lockstep store: what lockstep adds to the application's database; install, check, remove, look.
- */
-#include <inttypes.h>
+/* lockstep store: lockstep's tables, triggers and views in the application's database. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include <uv.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/store/store.h"
-#include "producer/cli/looker.h"
+#include "producer/cli/cli.h"
 
-#define RECENT_MS (60 * 60 * 1000) /* "not synced recently" in the figures of `status` */
+#define RECENT_MS (3600 * 1000LL)
+#define CLOSE_MS 1000
 
-/* The mappings of the configuration's syncs: what the store has to hold. */
-struct plan {
-    const struct ls_config *config;
+/* The mappings of the configuration. */
+struct syncs {
+    const char *url;
     struct ls_mapping **mappings;
     size_t count;
 };
 
-static int plan_make(struct plan *plan, struct ls_cli *cli, struct ls_err *err);
-static void plan_fini(struct plan *plan);
-static int install(struct ls_cli *cli, const struct plan *plan, bool print);
-static int check(struct ls_cli *cli, const struct plan *plan);
-static int uninstall(struct ls_cli *cli, const struct plan *plan, bool data, bool print);
-static int status(struct ls_cli *cli);
+static void syncs_free(struct syncs *syncs)
+{
+    for (size_t i = 0; i < syncs->count; i++)
+        ls_mapping_free(syncs->mappings[i]);
+    free(syncs->mappings);
+}
+
+static int syncs_load(struct ls_cli *cli, struct syncs *syncs, struct ls_err *err)
+{
+    const struct ls_config *config = ls_cli_config(cli, err);
+
+    *syncs = (struct syncs){0};
+    if (!config)
+        return -1;
+    if (!config->store) {
+        ls_fail(err, LS_E_CONFIG, "the configuration names no store");
+        return ls_hint(err, "store: sqlite:PATH in %s, or LOCKSTEP_STORE",
+                       config->path ? config->path : "lockstep.yaml");
+    }
+    syncs->url = config->store;
+    syncs->mappings = ls_xcalloc(config->sync_count + 1, sizeof *syncs->mappings);
+    for (size_t i = 0; i < config->sync_count; i++) {
+        struct ls_mapping *mapping = ls_mapping_new(&config->syncs[i], err);
+        if (!mapping) {
+            syncs_free(syncs);
+            return -1;
+        }
+        syncs->mappings[syncs->count++] = mapping;
+    }
+    return 0;
+}
+
+static int install(struct ls_cli *cli, const struct syncs *syncs, bool print)
+{
+    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)syncs->mappings;
+    struct ls_err err = LS_ERR_INIT;
+    struct ls_buf out = {0};
+    int result = ls_store_install(syncs->url, mappings, syncs->count, print, &out, &err);
+
+    if (result < 0) {
+        ls_buf_fini(&out);
+        return ls_cli_failed(cli, &err);
+    }
+    if (print)
+        fwrite(out.data ? out.data : "", 1, out.length, stdout);
+    if (!out.length)
+        ls_cli_note(cli, "everything is there already");
+    else if (!print)
+        ls_cli_note(cli, "installed in %s; a new sync observes until 'lockstep sync start'",
+                    syncs->url);
+    ls_buf_fini(&out);
+    return LS_EXIT_OK;
+}
+
+static int check(struct ls_cli *cli, const struct syncs *syncs)
+{
+    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)syncs->mappings;
+    struct ls_err err = LS_ERR_INIT;
+
+    if (ls_store_check(syncs->url, mappings, syncs->count, &err) < 0)
+        return ls_cli_failed(cli, &err);
+    ls_cli_note(cli, "%s has everything that the configuration needs", syncs->url);
+    return LS_EXIT_OK;
+}
+
+static int uninstall(struct ls_cli *cli, const struct syncs *syncs, bool data)
+{
+    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)syncs->mappings;
+    struct ls_err err = LS_ERR_INIT;
+    struct ls_buf out = {0};
+    int lock = ls_store_lock(syncs->url, &err), result;
+
+    if (lock == -1) {
+        ls_wrap(&err, "cannot remove anything now");
+        return ls_cli_failed(cli, &err);
+    }
+    result = ls_store_uninstall(syncs->url, mappings, syncs->count, data, &out, &err);
+    if (lock >= 0)
+        close(lock);
+    if (result == 0) {
+        fwrite(out.data ? out.data : "", 1, out.length, stdout);
+        ls_cli_note(cli,
+                    data ? "triggers, views and tables are gone"
+                         : "triggers and views are gone; the tables stay (--data removes them)");
+    }
+    ls_buf_fini(&out);
+    return result < 0 ? ls_cli_failed(cli, &err) : LS_EXIT_OK;
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+struct report {
+    struct ls_sync_status status;
+    struct ls_sync_figures figures;
+    struct ls_err err;
+    bool failed;
+};
+
+static void on_status(void *arg, const struct ls_sync_status *status, const struct ls_err *err)
+{
+    struct report *report = arg;
+
+    if (status)
+        report->status = *status;
+    if (err && !report->failed) {
+        report->failed = true;
+        report->err = *err;
+    }
+}
+
+static void on_figures(void *arg, const struct ls_sync_figures *figures, const struct ls_err *err)
+{
+    struct report *report = arg;
+
+    if (figures)
+        report->figures = *figures;
+    if (err && !report->failed) {
+        report->failed = true;
+        report->err = *err;
+    }
+}
+
+static void print_report(struct ls_table *table, const struct report *report)
+{
+    static const char *const states[] = {
+        [LS_SYNC_OBSERVE] = "observe", [LS_SYNC_ACTIVE] = "active", [LS_SYNC_STOPPED] = "stopped"};
+    const struct ls_sync_status *status = &report->status;
+    const struct ls_sync_figures *figures = &report->figures;
+    int64_t now = ls_clock_wall_ms();
+
+    ls_table_text(table, status->sync);
+    ls_table_text(table, states[status->state]);
+    ls_table_int(table, figures->rows);
+    ls_table_int(table, figures->synced);
+    ls_table_int(table, figures->pending);
+    ls_table_int(table, figures->parked);
+    ls_table_int(table, figures->dead);
+    ls_table_int(table, status->conflicts);
+    ls_table_int(table, figures->never_synced);
+    ls_table_int(table, figures->not_recent);
+    ls_table_duration(table, figures->lag_avg_s < 0 ? -1 : (int64_t)(figures->lag_avg_s * 1000));
+    ls_table_duration(table, figures->lag_max_s < 0 ? -1 : (int64_t)(figures->lag_max_s * 1000));
+    ls_table_duration(table, status->oldest_dirty_at ? now - status->oldest_dirty_at : -1);
+}
+
+static int status(struct ls_cli *cli, const struct syncs *syncs)
+{
+    static const struct ls_column columns[] = {{"SYNC", "sync", false},
+                                               {"STATE", "state", false},
+                                               {"ROWS", "rows", true},
+                                               {"SYNCED", "synced", true},
+                                               {"PENDING", "pending", true},
+                                               {"PARKED", "parked", true},
+                                               {"DEAD", "dead", true},
+                                               {"CONFLICTS", "conflicts", true},
+                                               {"NEVER", "never_synced", true},
+                                               {"OVER 1H", "not_synced_1h", true},
+                                               {"AVG LAG", "avg_lag_ms", true},
+                                               {"MAX LAG", "max_lag_ms", true},
+                                               {"WAITING", "oldest_change_ms", true}};
+    struct report *reports = ls_xcalloc(syncs->count + 1, sizeof *reports);
+    struct ls_store_options options = {.url = syncs->url, .read_only = true};
+    struct ls_err err = LS_ERR_INIT;
+    struct ls_store *store;
+    struct ls_table *table;
+    uv_loop_t loop;
+    int code = LS_EXIT_OK;
+
+    uv_loop_init(&loop);
+    options.loop = &loop;
+    store = ls_store_open(&options, &err);
+    for (size_t i = 0; store && i < syncs->count; i++) {
+        ls_store_sync_status(store, syncs->mappings[i], on_status, &reports[i]);
+        ls_store_sync_figures(store, syncs->mappings[i], RECENT_MS, on_figures, &reports[i]);
+    }
+    uv_run(&loop,
+           UV_RUN_DEFAULT); /* ends with the last answer; the database's own patience bounds it */
+    if (!store)
+        code = ls_cli_failed(cli, &err);
+    for (size_t i = 0; i < syncs->count && code == LS_EXIT_OK; i++)
+        if (reports[i].failed)
+            code = ls_cli_failed(cli, &reports[i].err);
+    if (code == LS_EXIT_OK) {
+        table = ls_table_new(cli, columns, LS_COUNT(columns));
+        for (size_t i = 0; i < syncs->count; i++)
+            print_report(table, &reports[i]);
+        ls_table_print(table, "the configuration has no syncs");
+        for (size_t i = 0; i < syncs->count && !cli->json; i++)
+            ls_cli_note(cli, "rows of %s: SELECT * FROM \"lockstep_status_%s\"",
+                        syncs->mappings[i]->sync, syncs->mappings[i]->table);
+    }
+    ls_store_close(&store, CLOSE_MS);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    free(reports);
+    return code;
+}
 
 static int run(struct ls_cli *cli, int argc, char **argv)
 {
     bool print = false, data = false;
     const struct ls_cli_option options[] = {{"print", NULL, &print}, {"data", NULL, &data}, {0}};
     struct ls_err err = LS_ERR_INIT;
-    struct plan plan = {0};
+    struct syncs syncs;
     const char *verb;
     int code;
 
     if (ls_cli_options(cli, options, &argc, &argv, &code) < 0)
         return code;
     if (argc != 1)
-        return ls_cli_misused(cli, "say one of: install, check, uninstall, status");
+        return ls_cli_misused(
+            cli, argc ? "unknown word '%s'" : "say install, check, uninstall or status",
+            argc ? argv[1] : "");
     verb = argv[0];
-    if (strcmp(verb, "status") == 0)
-        return status(cli);
+    if (print && strcmp(verb, "install") != 0)
+        return ls_cli_misused(cli, "--print belongs to install");
+    if (data && strcmp(verb, "uninstall") != 0)
+        return ls_cli_misused(cli, "--data belongs to uninstall");
     if (strcmp(verb, "install") != 0 && strcmp(verb, "check") != 0 &&
-        strcmp(verb, "uninstall") != 0)
+        strcmp(verb, "uninstall") != 0 && strcmp(verb, "status") != 0)
         return ls_cli_misused(cli, "unknown word '%s'", verb);
-    if (plan_make(&plan, cli, &err) < 0)
-        code = ls_cli_failed(cli, &err);
-    else if (strcmp(verb, "install") == 0)
-        code = install(cli, &plan, print);
+    if (syncs_load(cli, &syncs, &err) < 0)
+        return ls_cli_failed(cli, &err);
+    if (strcmp(verb, "install") == 0)
+        code = install(cli, &syncs, print);
     else if (strcmp(verb, "check") == 0)
-        code = check(cli, &plan);
+        code = check(cli, &syncs);
+    else if (strcmp(verb, "uninstall") == 0)
+        code = uninstall(cli, &syncs, data);
     else
-        code = uninstall(cli, &plan, data, print);
-    plan_fini(&plan);
+        code = status(cli, &syncs);
+    syncs_free(&syncs);
     return code;
 }
 
-static int plan_make(struct plan *plan, struct ls_cli *cli, struct ls_err *err)
-{
-    plan->config = ls_cli_config(cli, err);
-    if (!plan->config)
-        return -1;
-    if (!plan->config->store) {
-        ls_fail(err, LS_E_CONFIG, "no store is configured");
-        return ls_hint(err, "add 'store: sqlite:PATH' to the configuration");
-    }
-    plan->mappings = ls_xcalloc(plan->config->sync_count, sizeof(struct ls_mapping *));
-    for (size_t i = 0; i < plan->config->sync_count; i++) {
-        plan->mappings[i] = ls_mapping_new(&plan->config->syncs[i], err);
-        if (!plan->mappings[i])
-            return -1;
-        plan->count++;
-    }
-    return 0;
-}
-
-static void plan_fini(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++)
-        ls_mapping_free(plan->mappings[i]);
-    free(plan->mappings);
-}
-
-/* ---- install, check, uninstall ---- */
-
-/* The statements are the result; with none there is nothing to do. */
-static void show(struct ls_cli *cli, const struct ls_buf *statements, const char *nothing)
-{
-    if (statements->length)
-        fwrite(statements->data, 1, statements->length, stdout);
-    else
-        ls_cli_note(cli, "%s", nothing);
-}
-
-static int install(struct ls_cli *cli, const struct plan *plan, bool print)
-{
-    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)plan->mappings;
-    struct ls_err err = LS_ERR_INIT;
-    struct ls_buf out = {0};
-    int result = ls_store_install(plan->config->store, mappings, plan->count, print, &out, &err);
-
-    if (result == 0 && print)
-        show(cli, &out, "everything is installed: nothing to do");
-    else if (result == 0 && out.length)
-        ls_cli_note(cli, "installed lockstep's tables, triggers and views for %zu %s", plan->count,
-                    plan->count == 1 ? "sync" : "syncs");
-    else if (result == 0)
-        ls_cli_note(cli, "everything was installed already");
-    ls_buf_fini(&out);
-    return result < 0 ? ls_cli_failed(cli, &err) : LS_EXIT_OK;
-}
-
-static int check(struct ls_cli *cli, const struct plan *plan)
-{
-    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)plan->mappings;
-    struct ls_err err = LS_ERR_INIT;
-
-    if (ls_store_check(plan->config->store, mappings, plan->count, &err) < 0)
-        return ls_cli_failed(cli, &err);
-    ls_cli_note(cli, "the store has everything that %zu %s", plan->count,
-                plan->count == 1 ? "sync needs" : "syncs need");
-    return LS_EXIT_OK;
-}
-
-static int uninstall(struct ls_cli *cli, const struct plan *plan, bool data, bool print)
-{
-    const struct ls_mapping *const *mappings = (const struct ls_mapping *const *)plan->mappings;
-    struct ls_err err = LS_ERR_INIT;
-    struct ls_buf out = {0};
-    int result;
-
-    if (print)
-        return ls_cli_misused(cli, "--print belongs to install");
-    result = ls_store_uninstall(plan->config->store, mappings, plan->count, data, &out, &err);
-    if (result == 0)
-        ls_cli_note(cli, data
-                             ? "removed everything that lockstep had added, its data too"
-                             : "removed triggers and views; the tables with links and history stay "
-                               "(--data removes them too)");
-    ls_buf_fini(&out);
-    return result < 0 ? ls_cli_failed(cli, &err) : LS_EXIT_OK;
-}
-
-/* ---- status ---- */
-
-struct figures {
-    struct ls_looker *looker;
-    struct ls_sync_figures values;
-};
-
-static void on_figures(void *arg, const struct ls_sync_figures *values, const struct ls_err *err)
-{
-    struct figures *figures = arg;
-
-    if (!err)
-        figures->values = *values;
-    ls_looker_over(figures->looker, err);
-}
-
-static void add_lag(struct ls_table *table, double seconds)
-{
-    ls_table_duration(table, seconds < 0 ? -1 : (int64_t)(seconds * 1000));
-}
-
-static int status(struct ls_cli *cli)
-{
-    static const struct ls_column columns[] = {
-        {"TABLE", "table", false},       {"ROWS", "rows", true},
-        {"SYNCED", "synced", true},      {"PENDING", "pending", true},
-        {"PARKED", "parked", true},      {"DEAD", "dead", true},
-        {"NEVER", "never_synced", true}, {"OVER 1H", "not_synced_1h", true},
-        {"AVG LAG", "avg_lag_ms", true}, {"MAX LAG", "max_lag_ms", true},
-    };
-    struct ls_err err = LS_ERR_INIT;
-    struct ls_looker looker;
-    struct ls_table *table;
-
-    if (ls_looker_open(&looker, cli, NULL, false, &err) < 0) {
-        ls_looker_close(&looker);
-        return ls_cli_failed(cli, &err);
-    }
-    table = ls_table_new(cli, columns, LS_COUNT(columns));
-    for (size_t i = 0; i < ls_engine_sync_count(looker.engine); i++) {
-        const struct ls_sync *sync = ls_engine_sync_at(looker.engine, i);
-        struct figures figures = {.looker = &looker};
-
-        ls_store_sync_figures(ls_engine_store(looker.engine), sync->mapping, RECENT_MS, on_figures,
-                              &figures);
-        if (ls_looker_wait(&looker, 0, &err) < 0) {
-            ls_table_free(table);
-            ls_looker_close(&looker);
-            return ls_cli_failed(cli, &err);
-        }
-        ls_table_text(table, sync->mapping->table);
-        ls_table_int(table, figures.values.rows);
-        ls_table_int(table, figures.values.synced);
-        ls_table_int(table, figures.values.pending);
-        ls_table_int(table, figures.values.parked);
-        ls_table_int(table, figures.values.dead);
-        ls_table_int(table, figures.values.never_synced);
-        ls_table_int(table, figures.values.not_recent);
-        add_lag(table, figures.values.lag_avg_s);
-        add_lag(table, figures.values.lag_max_s);
-    }
-    ls_table_print(table, "no syncs are configured");
-    ls_looker_close(&looker);
-    return LS_EXIT_OK;
-}
-
 const struct ls_command ls_command_store = {
-    "store", "what lockstep adds to your database: install, check, remove, look",
+    "store", "lockstep's tables and triggers in your database",
     "usage: lockstep store install [--print]\n"
     "       lockstep store check\n"
-    "       lockstep store uninstall [--data]\n"
     "       lockstep store status\n"
-    "\n"
-    "`install` adds tables lockstep_*, triggers on the synced tables and a view\n"
-    "lockstep_status_<table> each; what is there already stays. --print shows the statements\n"
-    "and changes nothing. `uninstall` removes triggers and views; with --data the tables too,\n"
-    "and with them all links and history. `status` counts the rows of each synced table by\n"
-    "their state and says how long ago they were synced.\n",
+    "       lockstep store uninstall [--data]\n\n"
+    "install makes what is missing: tables lockstep_*, for each sync the triggers that note "
+    "changes\n"
+    "(your tables are touched by these alone), for each table the view lockstep_status_<table>, "
+    "and\n"
+    "switches SQLite to WAL. It may be run again and again. --print shows the SQL and does "
+    "nothing.\n"
+    "check names the first thing that is missing, and the remedy.\n"
+    "status: NEVER counts rows that were never synced, OVER 1H those not synced for an hour, LAG "
+    "is\n"
+    "the age of the last sync, WAITING the age of the oldest change that is not synced yet (the "
+    "one\n"
+    "to watch: a row that nobody changes may rightly be old).\n"
+    "uninstall removes triggers and views; with --data the tables too: links and history are then\n"
+    "gone for good. Needs the pool to be stopped.\n",
     run};

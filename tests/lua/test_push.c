@@ -445,6 +445,19 @@ static void cron__ticks_come_and_only_the_newest_is_made_up_for(void **state)
     assert_string_equal(redis_list("HKEYS", LS_KEY_CRON, NULL), "products");
 }
 
+static void cron__another_pace__fires_at_once_and_goes_on(void **state)
+{
+    struct ls_cron_tick tick = begin("a", 1000, 1000);
+
+    done("a", 1000, tick.tick);
+    tick = begin("a", 3600000, 1000); /* far fewer ticks since 1970 than the other pace had */
+    assert_true(tick.fire);
+    done("a", 3600000, tick.tick);
+    tick = begin("a", 3600000, 1000);
+    assert_false(tick.fire);
+    assert_in_range(tick.wait_ms, 1, 3600000);
+}
+
 static struct ls_leadership hold(const char *owner, int64_t lease)
 {
     struct ls_leadership leadership;
@@ -492,6 +505,7 @@ int main(void)
         TEST(cron__one_of_two_gets_a_tick__and_nobody_gets_it_again),
         TEST(cron__holder_dies__another_fires_the_same_tick),
         TEST(cron__ticks_come_and_only_the_newest_is_made_up_for),
+        TEST(cron__another_pace__fires_at_once_and_goes_on),
         TEST(leader__one_at_a_time__until_it_stops_or_steps_down),
     };
     int failed = cmocka_run_group_tests(tests, harness_open, harness_close);

@@ -366,7 +366,9 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
         settled(run);
         return false;
     }
-    if (seat->runner->draining || seat->runner->stopping) {
+    if (seat->runner->draining || seat->runner->stopping ||
+        (run->keep && run->envelope.account.length > 0)) {
+        /* in its form now: its account's budget is looked at when it is claimed again */
         settle_back(run);
         return false;
     }

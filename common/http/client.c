@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -20,7 +22,6 @@
 #define DEFAULT_RESPONSE_BYTES ((size_t)32 * 1024 * 1024)
 #define HEADER_BYTES ((size_t)64 * 1024)
 #define KEEP_BYTES ((size_t)64 * 1024) /* buffers above this are not kept with a pooled call */
-#define POOLED 64                      /* easy handles kept */
 #define SWEEP_MS 250                   /* how often those who wait are looked at */
 
 enum call_state { WAITING, ACTIVE };
@@ -30,13 +31,14 @@ struct ls_call {
     struct ls_http *http;
     enum call_state state;
     CURL *easy;
+    const struct ls_http *warm; /* easy has the options that every request has */
     ls_http_cb *done;
     void *arg;
 
     char *url, *method, *ca_file, *userpwd;
     struct curl_slist *headers;
     struct ls_buf body;
-    size_t body_sent;
+    int sends; /* how often libcurl began to send it */
     bool has_body, idempotent;
     int64_t deadline_ms, connect_timeout_ms;
     size_t max_response_bytes;
@@ -53,19 +55,17 @@ struct list {
     int count;
 };
 
-/* A socket of libcurl's that we watch. */
-struct watch {
-    uv_poll_t poll;
-    struct ls_http *http;
-    curl_socket_t fd;
-};
-
 struct ls_http {
     uv_loop_t *loop;
     CURLM *multi;
     struct ls_http_options options; /* user_agent owned */
-    uv_timer_t timer;               /* libcurl's */
-    uv_timer_t sweep;               /* ours: deadlines of those who wait */
+    int epoll; /* all sockets of libcurl's; the loop polls this one descriptor */
+    uv_poll_t poll;
+    unsigned char
+        *watched; /* by descriptor: what epoll looks for, and whether libcurl still wants it */
+    int watched_size;
+    uv_timer_t timer; /* libcurl's */
+    uv_timer_t sweep; /* ours: deadlines of those who wait */
     struct list active, waiting, pool;
     bool closed;
     int busy; /* depth of drain: the struct is not freed below it */
@@ -151,79 +151,104 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-static void on_socket(uv_poll_t *poll, int status, int events)
-{
-    struct watch *watch = poll->data;
-    struct ls_http *http = watch->http;
-    int action = 0, running;
+/* Sockets are watched by an epoll of our own. A uv_poll_t for each costs a dozen system calls a
+ * request, because libcurl lets go of a kept connection's socket after each answer. Here such a
+ * socket stays registered, marked IDLE, until it is used again, closed, or says something. */
+enum { WATCH_IN = 1, WATCH_OUT = 2, WATCH_IDLE = 4 };
 
-    if (status < 0)
-        action = CURL_CSELECT_ERR;
-    if (events & (UV_READABLE | UV_DISCONNECT))
-        action |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        action |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(http->multi, watch->fd, action, &running);
-    drain(http);
+static unsigned char *watch_of(struct ls_http *http, int fd)
+{
+    if (fd >= http->watched_size) {
+        int size = (fd + 1) * 2;
+        http->watched = ls_xrealloc(http->watched, (size_t)size);
+        memset(http->watched + http->watched_size, 0, (size_t)(size - http->watched_size));
+        http->watched_size = size;
+    }
+    return &http->watched[fd];
 }
 
-static void on_watch_closed(uv_handle_t *handle)
+static void watch(struct ls_http *http, int fd, unsigned char wanted)
 {
-    free(handle->data);
+    unsigned char *have = watch_of(http, fd);
+    struct epoll_event event = {.data.fd = fd};
+
+    if (wanted & WATCH_IN)
+        event.events |= EPOLLIN;
+    if (wanted & WATCH_OUT)
+        event.events |= EPOLLOUT;
+    if (!(*have & (WATCH_IN | WATCH_OUT)))
+        epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event);
+    else if ((*have ^ wanted) & (WATCH_IN | WATCH_OUT))
+        epoll_ctl(http->epoll, EPOLL_CTL_MOD, fd, &event);
+    *have = wanted;
+}
+
+static void unwatch(struct ls_http *http, int fd)
+{
+    unsigned char *have = watch_of(http, fd);
+
+    if (*have)
+        epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
+    *have = 0;
+}
+
+static void on_sockets(uv_poll_t *poll, int status, int events)
+{
+    struct ls_http *http = poll->data;
+    struct epoll_event ready[64];
+    int count = epoll_wait(http->epoll, ready, LS_COUNT(ready), 0), i, running;
+
+    for (i = 0; i < count; i++) {
+        int fd = ready[i].data.fd, action = 0;
+        if (*watch_of(http, fd) & WATCH_IDLE) {
+            unwatch(http, fd); /* the peer closed a kept connection: libcurl sees it when it wants
+                                  to use it */
+            continue;
+        }
+        if (ready[i].events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP))
+            action |= CURL_CSELECT_IN;
+        if (ready[i].events & EPOLLOUT)
+            action |= CURL_CSELECT_OUT;
+        if (ready[i].events & EPOLLERR)
+            action |= CURL_CSELECT_ERR;
+        curl_multi_socket_action(http->multi, fd, action, &running);
+    }
+    drain(http);
 }
 
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
+    static const unsigned char wanted[] = {[CURL_POLL_NONE] = 0,
+                                           [CURL_POLL_IN] = WATCH_IN,
+                                           [CURL_POLL_OUT] = WATCH_OUT,
+                                           [CURL_POLL_INOUT] = WATCH_IN | WATCH_OUT,
+                                           [CURL_POLL_REMOVE] = WATCH_IN | WATCH_IDLE};
     struct ls_http *http = arg;
-    struct watch *watch = socket_arg;
-    int events = 0;
 
-    if (what == CURL_POLL_REMOVE) {
-        if (watch) {
-            curl_multi_assign(http->multi, fd, NULL);
-            uv_poll_stop(&watch->poll);
-            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-        }
-        return 0;
-    }
-    if (!watch) {
-        watch = LS_NEW(struct watch);
-        watch->http = http;
-        watch->fd = fd;
-        if (uv_poll_init_socket(http->loop, &watch->poll, fd) < 0) {
-            free(watch);
-            return -1;
-        }
-        watch->poll.data = watch;
-        curl_multi_assign(http->multi, fd, watch);
-    }
-    if (what & CURL_POLL_IN)
-        events |= UV_READABLE;
-    if (what & CURL_POLL_OUT)
-        events |= UV_WRITABLE;
-    uv_poll_start(&watch->poll, events, on_socket);
+    if (what == CURL_POLL_NONE)
+        unwatch(http, fd);
+    else if (what != CURL_POLL_REMOVE || *watch_of(http, fd))
+        watch(http, fd, wanted[what]);
     return 0;
+}
+
+static int on_curl_close(void *arg, curl_socket_t fd)
+{
+    unwatch(arg, fd);
+    return close(fd);
 }
 
 /* -------- bytes in and out -------- */
 
-static size_t on_body_wanted(char *out, size_t size, size_t count, void *arg)
+/* Just before a request is sent. libcurl would repeat one by itself when a kept connection dies
+ * without an answer; one that may not be repeated ends here instead. */
+static int on_send(void *arg, char *primary_ip, char *local_ip, int primary_port, int local_port)
 {
     struct ls_call *call = arg;
-    size_t room = size * count, left = call->body.length - call->body_sent;
-    size_t now = left < room ? left : room;
 
-    if (now > 0)
-        memcpy(out, call->body.data + call->body_sent, now);
-    call->body_sent += now;
-    return now;
-}
-
-/* libcurl would repeat a request by itself when a kept connection dies without an answer; whoever
- * may not be repeated refuses to rewind. */
-static int on_rewind(void *arg, curl_off_t offset, int origin)
-{
-    return CURL_SEEKFUNC_FAIL;
+    if (call->sends++ > 0 && !call->idempotent)
+        return CURL_PREREQFUNC_ABORT;
+    return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
@@ -293,15 +318,33 @@ static void call_free(struct ls_call *call)
     free(call);
 }
 
+/* What the next request on the handle must not find. Options that are the same for each request
+ * stay. */
+static void cool_down(struct ls_call *call)
+{
+    CURL *easy = call->easy;
+
+    if (!call->warm)
+        return;
+    if (call->ca_file || call->userpwd || call->warm != call->http) {
+        curl_easy_reset(easy); /* some options have no way back but this */
+        call->warm = NULL;
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL); /* makes it a POST again, so it comes first */
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);      /* undoes POST and HEAD */
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+}
+
 /* Back into the pool, with its easy handle and small buffers. */
 static void release(struct ls_http *http, struct ls_call *call)
 {
-    if (http->closed || http->pool.count >= POOLED) {
+    if (http->closed || http->pool.count >= http->options.max_active) {
         call_free(call);
         return;
     }
-    if (call->easy)
-        curl_easy_reset(call->easy);
+    cool_down(call);
     curl_slist_free_all(call->headers);
     call->headers = NULL;
     free(call->url);
@@ -312,7 +355,7 @@ static void release(struct ls_http *http, struct ls_call *call)
     trim(&call->body);
     trim(&call->head);
     trim(&call->answer);
-    call->body_sent = 0;
+    call->sends = 0;
     call->has_body = call->idempotent = call->too_big = false;
     call->refusal.code = LS_E_NONE;
     call->curl_text[0] = '\0';
@@ -340,40 +383,24 @@ static void set_method(struct ls_call *call)
     }
     if (!call->has_body && strcmp(call->method, "POST") != 0) {
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
-        if (!call->idempotent && strcmp(call->method, "OPTIONS") != 0)
-            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L); /* nothing to refuse to rewind */
         return;
     }
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     if (strcmp(call->method, "POST") != 0)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
-    if (call->idempotent || call->body.length == 0) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.data ? call->body.data : "");
-        if (!call->idempotent)
-            curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        return;
-    }
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_wanted);
-    curl_easy_setopt(easy, CURLOPT_READDATA, call);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.data ? call->body.data : "");
 }
 
-static void set_up(struct ls_call *call, int64_t now_ms)
+/* Options that are the same for every request. */
+static void warm_up(struct ls_call *call)
 {
     struct ls_http *http = call->http;
     CURL *easy = call->easy;
-    bool safe = call->idempotent || strcmp(call->method, "GET") == 0;
-    int64_t left = call->deadline_ms - now_ms;
-    int64_t connect = left < call->connect_timeout_ms ? left : call->connect_timeout_ms;
-    long age = http->options.idle_age_s;
 
-    if (!safe && age > POST_IDLE_AGE_S)
-        age = POST_IDLE_AGE_S;
+    call->warm = http;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_text);
-    curl_easy_setopt(easy, CURLOPT_URL, call->url);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
@@ -381,30 +408,49 @@ static void set_up(struct ls_call *call, int64_t now_ms)
 #endif
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    /* Whether a connection can be shared is known after the TLS handshake; over plain HTTP only after
-     * the first answer, so waiting for it would let one slow answer hold up all requests to a host. */
-    if (strncasecmp(call->url, "https:", 6) == 0)
-        curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-    else
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, age);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)left);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_curl_close);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, http->options.user_agent);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+}
+
+static void set_up(struct ls_call *call, int64_t now_ms)
+{
+    struct ls_http *http = call->http;
+    CURL *easy = call->easy;
+    bool safe = call->idempotent || strcmp(call->method, "GET") == 0;
+    bool tls = strncasecmp(call->url, "https:", 6) == 0;
+    int64_t left = call->deadline_ms - now_ms;
+    int64_t connect = left < call->connect_timeout_ms ? left : call->connect_timeout_ms;
+    long age = http->options.idle_age_s;
+
+    if (call->warm != http)
+        warm_up(call);
+    if (!safe && age > POST_IDLE_AGE_S)
+        age = POST_IDLE_AGE_S;
+    curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    /* Whether a connection can be shared is known after the TLS handshake; over plain HTTP only
+     * after the first answer, so waiting for it would let one slow answer hold up all requests to a
+     * host. */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     (long)(tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, age);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)left);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     if (call->ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, call->ca_file);
     if (call->userpwd) {
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
         curl_easy_setopt(easy, CURLOPT_USERPWD, call->userpwd);
     }
-    if (is_loopback(call->url))
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_PROXY, is_loopback(call->url) ? "" : NULL);
     set_method(call);
 }
 
@@ -615,6 +661,8 @@ static enum ls_err_code code_of(CURLcode result, long sent)
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
         return LS_E_NETWORK;
+    case CURLE_ABORTED_BY_CALLBACK: /* on_send */
+        return LS_E_LOST;
     case CURLE_OPERATION_TIMEDOUT:
         return sent > 0 ? LS_E_LOST : LS_E_TIMEOUT;
     case CURLE_WEIRD_SERVER_REPLY:
@@ -636,7 +684,7 @@ static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
      * used */
     ls_http_url_shown(call->url, shown, sizeof(shown));
     curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-    if (result == CURLE_SEND_FAIL_REWIND) /* it was sent, and we refused to send it twice */
+    if (call->sends > 1) /* it was sent, and we refused to send it twice */
         sent = 1;
     if (call->too_big) {
         ls_fail(err, LS_E_TOO_BIG, "answer of '%s' exceeds %zu bytes", shown,
@@ -748,10 +796,15 @@ struct ls_http *ls_http_new(uv_loop_t *loop, const struct ls_http_options *optio
     curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
     curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)http->options.max_active);
     curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)http->options.max_per_host);
+    http->epoll = epoll_create1(EPOLL_CLOEXEC);
+    ls_assert(http->epoll >= 0 && uv_poll_init(loop, &http->poll, http->epoll) == 0);
+    http->poll.data = http;
+    uv_poll_start(&http->poll, UV_READABLE, on_sockets);
+    uv_unref((uv_handle_t *)&http->poll); /* requests keep the loop alive by the timer below */
     uv_timer_init(loop, &http->timer);
     uv_timer_init(loop, &http->sweep);
     http->timer.data = http->sweep.data = http;
-    http->open_handles = 2;
+    http->open_handles = 3;
     return http;
 }
 
@@ -761,6 +814,8 @@ static void on_closed(uv_handle_t *handle)
 
     if (--http->open_handles > 0)
         return;
+    close(http->epoll);
+    free(http->watched);
     free((char *)http->options.user_agent);
     free(http);
 }
@@ -789,6 +844,7 @@ void ls_http_close(struct ls_http **pointer)
     free_list(http, &http->pool);
     curl_multi_cleanup(http->multi);
     http->multi = NULL;
+    uv_close((uv_handle_t *)&http->poll, on_closed);
     uv_close((uv_handle_t *)&http->timer, on_closed);
     uv_close((uv_handle_t *)&http->sweep, on_closed);
 }

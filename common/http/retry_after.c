@@ -1,5 +1,6 @@
 #include "common/http/retry_after.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,44 @@ static int month_of(const char *name)
     return -1;
 }
 
+/* The form that everybody sends, by place: "Sun, 06 Nov 1994 08:49:37 GMT". -1 when it is another.
+ */
+static int64_t parse_usual(const char *text)
+{
+    static const char shape[] = "aaa, 00 aaa 0000 00:00:00 GMT";
+    int64_t days;
+    int i, day, month, year;
+
+    for (i = 0; shape[i]; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        bool letter = (text[i] | 32) >= 'a' && (text[i] | 32) <= 'z';
+        if (shape[i] == '0' ? !digit : shape[i] == 'a' ? !letter : text[i] != shape[i])
+            return -1;
+    }
+#define TWO(at) ((text[at] - '0') * 10 + text[(at) + 1] - '0')
+    day = TWO(5);
+    month = month_of(text + 8) + 1;
+    year = TWO(12) * 100 + TWO(14);
+    if (day < 1 || day > 31 || month < 1 || year < 1970 || TWO(17) > 23 || TWO(20) > 59 ||
+        TWO(23) > 60)
+        return -1;
+    /* days since 1970 of a year that begins in March */
+    year -= month <= 2;
+    days = 365LL * year + year / 4 - year / 100 + year / 400 +
+           (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1 - 719468;
+    return (days * 86400 + TWO(17) * 3600 + TWO(20) * 60 + TWO(23)) * 1000;
+#undef TWO
+}
+
 int64_t ls_http_date_parse(const char *text)
 {
+    int64_t usual = parse_usual(text);
     struct tm tm = {0};
     char month[4] = "";
     int year = 0;
 
+    if (usual >= 0)
+        return usual;
     while (*text == ' ')
         text++;
     if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d", &tm.tm_mday, month, &year,

@@ -154,7 +154,8 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
 
 static int usage(void)
 {
-    fputs("usage: lockstep-bench noop [--jobs N] [--size BYTES] [--concurrency N] [--waiting N]\n"
+    fputs("usage: lockstep-bench noop|http [--jobs N] [--size BYTES] [--concurrency N] [--waiting "
+          "N]\n"
           "                           [--aof off|everysec|always] [--json]\n",
           stderr);
     return 2;
@@ -169,7 +170,10 @@ int main(int argc, char **argv)
                                           {"aof", required_argument, 0, 'a'},
                                           {"json", no_argument, 0, 'j'},
                                           {0}};
-    struct bench_options options = {.jobs = 1000000, .size = 200, .concurrency = 128, .aof = "off"};
+    struct bench_options options = {.jobs = BENCH_DEFAULT_JOBS,
+                                    .size = 200,
+                                    .concurrency = BENCH_DEFAULT_CONCURRENCY,
+                                    .aof = "off"};
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -190,5 +194,7 @@ int main(int argc, char **argv)
     }
     if (optind >= argc || strcmp(argv[optind], "noop") == 0)
         return bench_noop(&options);
+    if (strcmp(argv[optind], "http") == 0)
+        return bench_http(&options);
     return usage();
 }

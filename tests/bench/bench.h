@@ -7,6 +7,9 @@
 
 #include "tests/support/redis.h"
 
+#define BENCH_DEFAULT_JOBS 1000000
+#define BENCH_DEFAULT_CONCURRENCY 128
+
 struct bench_options {
     long jobs;
     int size;        /* bytes of an envelope, about */
@@ -38,5 +41,6 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
                         double timeout_s);
 
 int bench_noop(const struct bench_options *options);
+int bench_http(const struct bench_options *options);
 
 #endif

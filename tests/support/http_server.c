@@ -41,6 +41,7 @@ struct peer {
     struct ls_buf in, out;
     int64_t answer_at_ms; /* a delayed answer: out is held back until then; 0: none */
     int64_t close_at_ms;  /* 0: not */
+    bool head_only;       /* answering a HEAD */
     bool mute;            /* reads, never answers again */
 };
 
@@ -67,7 +68,8 @@ static void answer(struct peer *peer, int status, const char *extra, const char 
                   "HTTP/1.1 %d Scripted\r\nContent-Length: %zu\r\nDate: Sun, 06 Nov 1994 08:49:37 "
                   "GMT\r\n%s\r\n",
                   status, length, extra);
-    ls_buf_add(&peer->out, body, length);
+    if (!peer->head_only)
+        ls_buf_add(&peer->out, body, length);
 }
 
 static long number_after(const char *path, const char *prefix)
@@ -153,6 +155,7 @@ static bool serve_one(struct peer *peer, struct shared *shared)
     ls_buf_add(&request, peer->in.data, whole);
     ls_buf_consume(&peer->in, whole);
     __atomic_add_fetch(&shared->requests, 1, __ATOMIC_SEQ_CST);
+    peer->head_only = strncmp(request.data, "HEAD ", 5) == 0;
     perform(peer, path, request.data, head, request.data + head, body);
     ls_buf_fini(&request);
     return peer->fd >= 0;

@@ -15,6 +15,8 @@
 #include "worker/runner/runner_internal.h"
 
 #define HEALTH_MS 5000
+#define TRANSFERS_MIN 128
+#define TRANSFERS_MAX 512
 #define GIVE_BACK_MS 500 /* before the grace is over, what still runs is given back */
 
 static void on_up(void *arg);
@@ -300,6 +302,17 @@ static void begin_close(struct ls_runner *runner)
     uv_close((uv_handle_t *)&runner->grace, NULL);
 }
 
+/* As many transfers as jobs may run, within what libcurl does well. */
+static int transfers(const struct ls_config *config)
+{
+    int64_t jobs = 0;
+    size_t i;
+
+    for (i = 0; i < config->queue_count; i++)
+        jobs += config->queues[i].concurrency;
+    return jobs < TRANSFERS_MIN ? TRANSFERS_MIN : jobs > TRANSFERS_MAX ? TRANSFERS_MAX : (int)jobs;
+}
+
 static int set_up(struct ls_runner *runner, struct ls_err *err)
 {
     struct ls_redis_options options = {
@@ -314,7 +327,8 @@ static int set_up(struct ls_runner *runner, struct ls_err *err)
     snprintf(name, sizeof(name), "lockstep-runner-%d", (int)getpid());
     options.client_name = name;
     runner->redis = ls_redis_open(&runner->loop, &url, &options);
-    runner->http = ls_http_new(&runner->loop, NULL);
+    runner->http = ls_http_new(&runner->loop,
+                               &(struct ls_http_options){.max_active = transfers(runner->config)});
     runner->tools = (struct ls_runner_tools){.loop = &runner->loop,
                                              .http = runner->http,
                                              .redis = runner->redis,

@@ -145,6 +145,39 @@ static void http__bodies__pass_unchanged(void **state)
     tear_down(&fixture);
 }
 
+static void http__handles_reused__carry_nothing_over(void **state)
+{
+    struct fixture fixture;
+    int i;
+
+    set_up(&fixture, NULL);
+    for (i = 0; i < 3; i++) { /* the same pooled handle each time */
+        fixture.answers = 0;
+        begin(
+            &fixture, "/headers",
+            (struct ls_http_request){.method = "PUT",
+                                     .body = "secret",
+                                     .body_length = 6,
+                                     .userpwd = i ? NULL : "a:b",
+                                     .headers = (struct ls_http_header[]){{"X-Mine", "yes"}, {0}}});
+        run_until(&fixture, 1, 0);
+        begin(&fixture, "/headers", (struct ls_http_request){0});
+        run_until(&fixture, 2, 0);
+        assert_non_null(strstr(fixture.body, "GET /headers"));
+        assert_null(strstr(fixture.body, "X-Mine"));
+        assert_null(strstr(fixture.body, "Content-Length"));
+        assert_null(strstr(fixture.body, "Authorization"));
+        begin(&fixture, "/x", (struct ls_http_request){.method = "HEAD"});
+        run_until(&fixture, 3, 0);
+        assert_int_equal(fixture.body_length, 0);
+        begin(&fixture, "/headers", (struct ls_http_request){.method = "DELETE"});
+        run_until(&fixture, 4, 0);
+        assert_non_null(strstr(fixture.body, "DELETE /headers"));
+        assert_null(strstr(fixture.body, "Content-Length"));
+    }
+    tear_down(&fixture);
+}
+
 static void http__connections__are_reused(void **state)
 {
     struct fixture fixture;
@@ -342,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(http__get__status_headers_body_and_date),
         cmocka_unit_test(http__bodies__pass_unchanged),
+        cmocka_unit_test(http__handles_reused__carry_nothing_over),
         cmocka_unit_test(http__connections__are_reused),
         cmocka_unit_test(http__many__only_so_many_at_once_and_in_order),
         cmocka_unit_test(http__nothing_sent__is_network),

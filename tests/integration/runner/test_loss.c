@@ -233,7 +233,7 @@ static void loss__redis_away_at_start__the_runner_waits_and_goes_on(void **state
 static void loss__terminated_while_redis_is_away__ends_in_time(void **state)
 {
     struct test_redis *redis = test_redis_start(NULL);
-    struct test_runner *runner = test_runner_start(redis->url, NULL);
+    struct test_runner *runner = test_runner_start(redis->url, "shutdown_grace: 1s\n");
 
     push_raw(redis, "{\"kind\":\"noop\"}");
     assert_true(wait_counter(redis, "done", 1, 10000));

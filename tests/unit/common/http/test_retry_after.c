@@ -34,6 +34,10 @@ static void http_date__the_three_forms__mean_the_same(void **state)
 {
     assert_int_equal(ls_http_date_parse("Sunday, 06-Nov-94 08:49:37 GMT"), 784111777000);
     assert_int_equal(ls_http_date_parse("Sun Nov  6 08:49:37 1994"), 784111777000);
+    assert_int_equal(ls_http_date_parse("Thu, 29 Feb 2024 23:59:59 GMT"), 1709251199000);
+    assert_int_equal(ls_http_date_parse("Fri, 01 Mar 2024 00:00:00 GMT"), 1709251200000);
+    assert_int_equal(ls_http_date_parse("Thu, 01 Jan 1970 00:00:00 GMT"), 0);
+    assert_int_equal(ls_http_date_parse("Mon, 23 Nov 2026 02:00:00 GMT"), 1795399200000);
     assert_int_equal(ls_http_date_parse("Sun, 06 Foo 1994 08:49:37 GMT"), -1);
     assert_int_equal(ls_http_date_parse("Sun, 06 Nov 1994 28:49:37 GMT"), -1);
     assert_int_equal(ls_http_date_parse(""), -1);

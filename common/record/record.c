@@ -140,7 +140,7 @@ int ls_record_from_json(struct ls_record *record, const struct ls_mapping *mappi
 void ls_record_hash(const struct ls_mapping *mapping, const struct ls_record *record,
                     char out[LS_RECORD_HASH_SIZE])
 {
-    size_t order[LS_FIELDS_MAX], count = 0;
+    size_t order[LS_FIELDS_MAX] = {0}, count = 0;
     char hex[LS_SHA256_HEX_SIZE];
     struct ls_buf buf = {0};
 

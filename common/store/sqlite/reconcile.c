@@ -681,7 +681,7 @@ static enum request_result commit_run(struct ls_turn_db *turn, struct request *b
     const struct ls_commit *commit = &request->commit;
     const struct ls_mapping *mapping = request->mapping;
     struct ls_link link = {0};
-    struct ls_mark_row local;
+    struct ls_mark_row local = {0};
     int64_t changed_at = 0;
     int failed;
 

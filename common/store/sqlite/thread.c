@@ -246,7 +246,7 @@ static bool deliver(struct sqlite_store *store, struct list *done)
 
     while ((request = list_take(done))) {
         if (!closed) {
-            store->closed = &closed;
+            store->closed = &closed; // cppcheck-suppress autoVariables
             if (--store->pending == 0)
                 uv_unref((uv_handle_t *)&store->wakeup->async);
         }

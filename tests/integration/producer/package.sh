@@ -13,7 +13,7 @@ trap finish EXIT
 flags=
 [ -z "$sanitize" ] || flags="-fsanitize=$sanitize"
 
-DESTDIR= "$cmake" --install "$build" --prefix "$dir/usr" --component devel >/dev/null
+DESTDIR="" "$cmake" --install "$build" --prefix "$dir/usr" --component devel >/dev/null
 pc=$(dirname "$(find "$dir/usr" -name lockstep.pc)")
 # The file was made for the configured prefix: what a packager relocates, pkg-config relocates here.
 export PKG_CONFIG_PATH="$pc"

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -17,10 +18,10 @@ static struct ls_message *full_message(enum ls_message_type type)
     message->type = type;
     message->pid = 4711;
     message->number = -123456789012345;
-    strcpy(message->text, "some text");
+    snprintf(message->text, sizeof(message->text), "%s", "some text");
     message->name_count = 3;
-    strcpy(message->names[0], "host-1-abc");
-    strcpy(message->names[1], "");
+    snprintf(message->names[0], sizeof(message->names[0]), "%s", "host-1-abc");
+    snprintf(message->names[1], sizeof(message->names[1]), "%s", "");
     memset(message->names[2], 'x', LS_MESSAGE_NAME_MAX);
     return message;
 }

@@ -815,6 +815,42 @@ static void commit__remote_id_of_an_unlinked_record__absorbs_it(void **state)
     world_free(world);
 }
 
+static void
+commit__remote_id_of_an_unlinked_record__its_mark_comes_again_under_the_new_name(void **state)
+{
+    struct world *world = world_new(kind);
+    struct ls_marks_query query = {0};
+    struct ls_seen seen = {.remote_id = "99"};
+    struct ls_record record;
+    struct ls_snapshot *local;
+    struct ls_commit commit;
+    struct marks marks = {0};
+
+    sql(world, "INSERT INTO products (id, sku, name) VALUES (7, 'A-1', 'Mug')");
+    record = record_of(world->mapping, "name", "Cup", NULL);
+    seen.record = &record;
+    assert_true(do_seen(world, &seen, 1, false, NULL));
+    assert_true(do_take(world, &query, &marks));
+    assert_int_equal(marks.count, 2);
+    assert_true(do_pushed(world, &marks));
+    marks_free(&marks);
+    local = do_begin(world, "l-7", 100);
+    commit = (struct ls_commit){.fence = 100,
+                                .row = 5,
+                                .remote_id = "99",
+                                .state = LS_LINK_LINKED,
+                                .base = &local->local,
+                                .local_gen = local->local_gen};
+    assert_true(do_commit(world, "l-7", &commit, NULL));
+    assert_true(do_take(world, &query, &marks));
+    assert_int_equal(marks.count, 1);
+    assert_string_equal(marks.items[0].uid, "l-7");
+    marks_free(&marks);
+    ls_record_fini(&record);
+    ls_snapshot_free(local);
+    world_free(world);
+}
+
 static void commit__remote_id_of_a_linked_record__is_a_duplicate(void **state)
 {
     struct world *world = world_new(kind);
@@ -1435,6 +1471,8 @@ int main(void)
             commit__row_that_the_database_refuses__is_invalid_and_nothing_is_committed),
         cmocka_unit_test(commit__application_rolls_everything_back__only_this_commit_fails),
         cmocka_unit_test(commit__remote_id_of_an_unlinked_record__absorbs_it),
+        cmocka_unit_test(
+            commit__remote_id_of_an_unlinked_record__its_mark_comes_again_under_the_new_name),
         cmocka_unit_test(commit__remote_id_of_a_linked_record__is_a_duplicate),
         cmocka_unit_test(commit__delete__removes_the_row_and_leaves_no_mark),
         cmocka_unit_test(commit__conflicts__open_stay_and_close),

@@ -177,6 +177,12 @@ int ls_link_absorb(struct ls_turn_db *turn, const char *account, const char *ent
     } else {
         for (size_t i = 0; i < LS_COUNT(move) && !failed; i++)
             failed = ls_db_run(&turn->db, err, move[i], "ii", into->id, holder.id) < 0;
+        /* its mark was handed over under the name that is gone now: again, under the new one */
+        failed =
+            failed || ls_db_run(&turn->db, err,
+                                "UPDATE lockstep_dirty SET pushed_gen = NULL "
+                                "WHERE account = ?1 AND entity = ?2 AND side = 'r' AND ref = ?3",
+                                "ttt", account, entity, remote_id) < 0;
     }
     ls_link_fini(&holder);
     return failed ? -1 : 0;

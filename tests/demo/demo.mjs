@@ -153,7 +153,7 @@ async function observe() {
 
 async function startSync() {
     term.step('It starts');
-    lockstep(['sync', 'start', SYNC], { quote: 10 });
+    lockstep(['sync', 'start', SYNC], { quote: 6 });
     const startedAt = performance.now();
     const bar = term.progressBar('backfill');
     await waitFor('the backfill', LINK_MS, () => {

@@ -26,13 +26,11 @@ export const done = (text, startedAt) => mark(green('✓'), text, startedAt);
 export const warn = (text) => mark(yellow('!'), text);
 export const fail = (text) => mark(red('✗'), text);
 
-// What a command printed, indented and cut to the first lines.
+// What a command printed, indented; the first lines of it, cut to the terminal.
 export function quote(text, most = 6) {
-    const lines = text.trimEnd().split('\n');
-    lines.slice(0, most).forEach((row) => line(dim(`      ${row}`.slice(0, 160))));
-    if (lines.length > most) {
-        line(dim(`      … ${lines.length - most} more lines`));
-    }
+    const lines = text.trimEnd().split('\n').filter(Boolean);
+    const width = isTerminal ? Math.max(60, process.stdout.columns ?? 100) : 160;
+    lines.slice(0, most).forEach((row) => line(dim(`      ${row}`.slice(0, width))));
 }
 
 function mark(sign, text, startedAt) {

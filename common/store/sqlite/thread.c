@@ -520,8 +520,11 @@ static int make_sure_it_is_open(struct sqlite_store *store, struct ls_err *err)
 
     if (turn->db.handle && ls_db_same_file(&turn->db))
         return 0;
-    if (turn->db.handle)
+    if (turn->db.handle) {
         ls_log(LS_LOG_WARN, "store.replaced", "the database file was replaced: opening it again");
+        /* The -wal file under that name belongs to the new database now: leave it alone. */
+        sqlite3_db_config(turn->db.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
     close_turn(turn);
     memset(&turn->db, 0, sizeof turn->db);
     failed = ls_db_open(&turn->db, store->path, store->read_only, store->busy_ms, err) < 0 ||

@@ -154,7 +154,8 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
 
 static int usage(void)
 {
-    fputs("usage: lockstep-bench noop|http [--jobs N] [--size BYTES] [--concurrency N] [--waiting "
+    fputs("usage: lockstep-bench noop|http|latency [--jobs N] [--size BYTES] [--concurrency N] "
+          "[--waiting "
           "N]\n"
           "                           [--aof off|everysec|always] [--json]\n",
           stderr);
@@ -196,5 +197,7 @@ int main(int argc, char **argv)
         return bench_noop(&options);
     if (strcmp(argv[optind], "http") == 0)
         return bench_http(&options);
+    if (strcmp(argv[optind], "latency") == 0)
+        return bench_latency(&options);
     return usage();
 }

@@ -41,6 +41,7 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
                         double timeout_s);
 
 int bench_noop(const struct bench_options *options);
+int bench_latency(const struct bench_options *options);
 int bench_http(const struct bench_options *options);
 
 #endif

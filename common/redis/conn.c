@@ -786,8 +786,10 @@ static void on_bytes(struct sock *sock, const char *bytes, size_t length)
         if (sock->conn != conn) /* closed by a callback */
             return;
     }
-    if (got < 0)
+    if (got < 0) {
+        ls_wrap(&err, "lost redis at '%s'", conn->url.shown);
         go_down(conn, &err);
+    }
 }
 
 static void on_secret_bytes(struct sock *sock, const char *bytes, size_t length)

@@ -63,6 +63,16 @@ void ls_redis_facts_parse(struct ls_redis_facts *facts, const char *info, size_t
     }
 }
 
+int ls_redis_facts_supported(const struct ls_redis_facts *facts, const char *shown,
+                             struct ls_err *err)
+{
+    if (!facts->version || facts->version >= OLDEST_VERSION)
+        return 0;
+    ls_fail(err, LS_E_CONFIG, "redis at '%s' is version %s, lockstep needs 6.2 or later", shown,
+            facts->version_text);
+    return ls_hint(err, "upgrade redis, or point the 'redis' setting at a newer one");
+}
+
 int ls_redis_facts_check(const struct ls_redis_facts *facts, const char *shown, char warning[256],
                          struct ls_err *err)
 {
@@ -70,11 +80,8 @@ int ls_redis_facts_check(const struct ls_redis_facts *facts, const char *shown, 
 
     if (warning)
         warning[0] = '\0';
-    if (facts->version && facts->version < OLDEST_VERSION) {
-        ls_fail(err, LS_E_CONFIG, "redis at '%s' is version %s, lockstep needs 6.2 or later", shown,
-                facts->version_text);
-        return ls_hint(err, "upgrade redis, or point the 'redis' setting at a newer one");
-    }
+    if (ls_redis_facts_supported(facts, shown, err) < 0)
+        return -1;
     if (strcmp(facts->role, "slave") == 0) {
         ls_fail(err, LS_E_CONFIG, "redis at '%s' is a replica and refuses writes", shown);
         return ls_hint(err, "give the address of its master");

@@ -23,6 +23,10 @@ struct ls_redis_facts {
 /* Read the text of INFO; what it lacks stays zero. */
 void ls_redis_facts_parse(struct ls_redis_facts *facts, const char *info, size_t length);
 
+/* Is it new enough for our scripts? -1 with what is wrong and the remedy. */
+int ls_redis_facts_supported(const struct ls_redis_facts *facts, const char *shown,
+                             struct ls_err *err);
+
 /* May jobs live here? -1 with what is wrong and the remedy: older than 6.2, an eviction policy that
  * may drop jobs, a replica. warning (256 bytes, may be NULL) gets a sentence when it works but is
  * not safe (append-only file off), else "". shown names the server. */

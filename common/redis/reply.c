@@ -208,7 +208,7 @@ int ls_reply_reader_next(struct ls_reply_reader *reader, const struct ls_reply *
         reader->stale = false;
     }
     if (redisReaderGetReply(reader->reader, &object) != REDIS_OK)
-        return ls_fail(err, LS_E_LOST, "redis sent something that is not its protocol: %s",
+        return ls_fail(err, LS_E_LOST, "it sent something that is not the protocol of redis: %s",
                        reader->reader->errstr);
     if (!object)
         return 0;

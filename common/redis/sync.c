@@ -150,7 +150,7 @@ static int next_reply(struct ls_redis_sync *sync, int64_t deadline_ms,
         if (got < 0) {
             close(sync->fd);
             sync->fd = -1;
-            return -1;
+            return ls_wrap(err, "lost redis at '%s'", sync->url.shown);
         }
         if (sync->cipher.length > 0 && push(sync, deadline_ms, err) < 0)
             return -1;

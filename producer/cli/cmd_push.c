@@ -14,6 +14,7 @@
 
 #define POLL_FIRST_MS 10
 #define POLL_MAX_MS 250
+#define QUEUES_MAX 256 /* one file goes to at most so many */
 
 struct words {
     const char *key, *account, *data, *queue, *priority, *delay, *at, *id, *max_attempts, *max_age,
@@ -48,11 +49,15 @@ static int run(struct ls_cli *cli, int argc, char **argv)
     if (ls_cli_options(cli, options, &argc, &argv, &code) < 0)
         return code;
     if (words.bulk) {
-        if (argc || words.key || words.data || words.id || words.delay || words.at || words.wait)
+        if (argc || words.key || words.account || words.data || words.id || words.delay ||
+            words.at || words.wait || words.priority || words.max_attempts || words.max_age ||
+            words.timeout)
             return ls_cli_misused(cli, "'--bulk' takes its jobs from the file: only --queue, "
                                        "--from and --any-kind go with it");
         return push_bulk(cli, &words);
     }
+    if (words.id && !*words.id)
+        return ls_cli_misused(cli, "'--id' is empty");
     if (argc != 1)
         return ls_cli_misused(cli, argc ? "more than one kind" : "which kind of job?");
     return push_one(cli, &words, argv[0]);
@@ -265,6 +270,23 @@ static int report(struct ls_cli *cli, const struct ls_pusher *pusher,
                                                                          : LS_EXIT_OK;
 }
 
+/* A job that nobody will take looks like any other: say so. A remark only, so its own failure is
+ * none. */
+static void note_workers(struct ls_cli *cli, const struct ls_keys *keys)
+{
+    const struct ls_reply *reply;
+    struct ls_cmd cmd = {0};
+
+    ls_cmd_start(&cmd, "ZCARD");
+    ls_cmd_puts(&cmd, keys->workers);
+    if (!cli->quiet && ls_cli_send(cli, &cmd, &reply, NULL) == 0 && ls_reply_int(reply, 0) == 0)
+        ls_cli_note(cli,
+                    "no worker serves queue '%s' now, so its jobs wait: 'lockstep up' starts a "
+                    "pool, 'lockstep config check' names its queues",
+                    keys->queue);
+    ls_cmd_fini(&cmd);
+}
+
 static int push_one(struct ls_cli *cli, const struct words *words, const char *kind)
 {
     struct ls_pusher_queue queue = {0};
@@ -308,6 +330,7 @@ static int push_one(struct ls_cli *cli, const struct words *words, const char *k
                       &err) < 0 ||
         ls_pusher_finish(&pusher, &err) < 0)
         goto fail;
+    note_workers(cli, &queue.keys);
     if (words->wait && wait_for(cli, &queue, envelope.id, wait_ms, &state, &err) < 0)
         goto fail;
     code = report(cli, &pusher, &queue, envelope.id, state.data);
@@ -330,11 +353,47 @@ struct bulk {
     struct ls_cli *cli;
     const struct words *words;
     struct ls_lines lines;
-    struct ls_pusher_queue queue;
+    struct ls_pusher_queue *queues[QUEUES_MAX]; /* owned; the one of the last job first */
+    size_t queue_count;
     struct ls_pusher pusher;
     struct ls_buf bytes;
     int64_t jobs; /* lines that held one */
 };
+
+/* --queue, else the one of the job's account. */
+static struct ls_pusher_queue *queue_of(struct bulk *bulk, struct ls_span account,
+                                        struct ls_err *err)
+{
+    char text[LS_ACCOUNT_MAX + 1];
+    struct ls_pusher_queue *queue;
+    const char *name;
+    size_t i;
+
+    snprintf(text, sizeof text, "%.*s", LS_SPAN_ARG(account));
+    name = ls_cli_queue_for(bulk->cli, bulk->words->queue, *text ? text : NULL, err);
+    if (!name)
+        return NULL;
+    for (i = 0; i < bulk->queue_count; i++) {
+        if (strcmp(bulk->queues[i]->keys.queue, name) == 0)
+            break;
+    }
+    if (i == QUEUES_MAX) {
+        ls_fail(err, LS_E_USAGE, "the jobs belong to more than %d queues", QUEUES_MAX);
+        return NULL;
+    }
+    if (i == bulk->queue_count) {
+        queue = LS_NEW(struct ls_pusher_queue);
+        if (ls_keys_init(&queue->keys, name, err) < 0) {
+            free(queue);
+            return NULL;
+        }
+        bulk->queues[bulk->queue_count++] = queue;
+    }
+    queue = bulk->queues[i];
+    bulk->queues[i] = bulk->queues[0];
+    bulk->queues[0] = queue;
+    return queue;
+}
 
 /* The line as an envelope; blank lines give 0, jobs 1. */
 static int read_job(struct bulk *bulk, struct ls_envelope *envelope, struct ls_err *err)
@@ -356,12 +415,18 @@ static int push_line(struct bulk *bulk, struct ls_err *err)
 {
     struct ls_envelope envelope = {0};
     struct ls_push_job job = {0};
+    struct ls_pusher_queue *queue;
     char id[LS_ID_SIZE], status_key[LS_KEY_SIZE];
     int result = read_job(bulk, &envelope, err);
     bool own_id;
 
     if (result <= 0)
         return result;
+    queue = queue_of(bulk, envelope.account, err);
+    if (!queue) {
+        ls_envelope_fini(&envelope);
+        return -1;
+    }
     own_id = envelope.id.length > 0;
     ls_buf_clear(&bulk->bytes);
     if (envelope.canonical && own_id) {
@@ -376,8 +441,8 @@ static int push_line(struct bulk *bulk, struct ls_err *err)
     if (own_id && !envelope.key.length)
         job.id = envelope.id;
     result = ls_pusher_add(
-        &bulk->pusher, &bulk->queue, &job,
-        envelope.status ? ls_keys_status(&bulk->queue.keys, envelope.id, status_key) : NULL, err);
+        &bulk->pusher, queue, &job,
+        envelope.status ? ls_keys_status(&queue->keys, envelope.id, status_key) : NULL, err);
     bulk->jobs++;
     ls_envelope_fini(&envelope);
     return result;
@@ -441,7 +506,7 @@ static int push_bulk(struct ls_cli *cli, const struct words *words)
 
     if (words->from && ls_cli_number("--from", words->from, 1, INT64_MAX, &from, &err) < 0)
         goto fail;
-    if (ls_keys_init(&bulk.queue.keys, words->queue ? words->queue : "default", &err) < 0 ||
+    if ((words->queue && !queue_of(&bulk, (struct ls_span){0}, &err)) ||
         ls_lines_open(&bulk.lines, words->bulk, &err) < 0)
         goto fail;
     if (validate(&bulk, &err) < 0) {
@@ -472,6 +537,8 @@ static int push_bulk(struct ls_cli *cli, const struct words *words)
                bulk.pusher.known || bulk.pusher.coalesced || bulk.pusher.changed
                    ? "; the others were there already"
                    : "");
+    for (size_t i = 0; i < bulk.queue_count; i++)
+        note_workers(cli, &bulk.queues[i]->keys);
     code = LS_EXIT_OK;
 fail:
     if (code < 0)
@@ -479,7 +546,10 @@ fail:
 done:
     ls_pusher_fini(&bulk.pusher);
     ls_lines_close(&bulk.lines);
-    ls_keys_fini(&bulk.queue.keys);
+    for (size_t i = 0; i < bulk.queue_count; i++) {
+        ls_keys_fini(&bulk.queues[i]->keys);
+        free(bulk.queues[i]);
+    }
     ls_buf_fini(&bulk.bytes);
     return code;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/redis/facts.h"
 
 static int send_batch(struct ls_pusher *pusher, struct ls_err *err);
 static int read_answer(struct ls_pusher *pusher, struct ls_err *err);
@@ -87,6 +88,10 @@ static int send_batch(struct ls_pusher *pusher, struct ls_err *err)
     const struct ls_keys *keys = &pusher->queue->keys;
     struct ls_pusher_flight *flight;
 
+    /* No job goes where it may be evicted; what was said at connect costs nothing to look at. */
+    if (ls_redis_facts_check(ls_redis_sync_facts(pusher->redis), ls_redis_sync_shown(pusher->redis),
+                             NULL, err) < 0)
+        return -1;
     if (pusher->flight_count == LS_PUSHER_FLIGHTS && read_answer(pusher, err) < 0)
         return -1;
     flight = &pusher->flights[(pusher->first_flight + pusher->flight_count) % LS_PUSHER_FLIGHTS];

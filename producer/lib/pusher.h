@@ -53,7 +53,8 @@ void ls_pusher_fini(struct ls_pusher *pusher);
  * (ls_redis_sync_pending): close it. */
 int ls_pusher_add(struct ls_pusher *pusher, struct ls_pusher_queue *queue,
                   const struct ls_push_job *job, const char *status_key, struct ls_err *err);
-/* Send what is left and wait for all answers. */
+/* Send what is left and wait for all answers. A Redis to which jobs may not be entrusted (too old,
+ * evicting, a replica) is refused before anything is sent (LS_E_CONFIG). */
 int ls_pusher_finish(struct ls_pusher *pusher, struct ls_err *err);
 
 #endif

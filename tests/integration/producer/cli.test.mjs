@@ -68,6 +68,8 @@ test("help lists the commands, and each command shows its own", () => {
 test("misuse exits 2 and names the nearest word", () => {
   for (const [words, hint] of [
     [["psuh"], /did you mean 'lockstep push'/],
+    [["push", "noop", "--id", ""], /help push/],
+    [["push", "--bulk", "-", "--priority", "high"], /help push/],
     [["push", "noop", "--qeue", "x"], /did you mean '--queue'/],
     [["push"], /which kind/],
     [["push", "porduct"], /did you mean 'product'/],
@@ -153,6 +155,33 @@ test("--bulk checks a whole file before it pushes, and names the line", () => {
   assert.equal(piped.code, 1);
   assert.match(piped.err, /'-' line 3: .*\n2 jobs are in for sure/s);
   assert.equal(redis("LLEN", "lockstep:{default}:pending"), "2");
+});
+
+test("--bulk sends each job to the queue of its account, and says when nobody works there", { skip }, () => {
+  writeFileSync(join(dir, "lockstep.yaml"), "queues: {shops: {}}\naccounts: {shop-eu: {platform: woocommerce, url: 'https://shop.example', queue: shops}}\n");
+  const lines = ['{"account":"shop-eu","kind":"noop"}', '{"kind":"noop"}', '{"account":"other","kind":"noop"}'].join("\n");
+  const run = ok(["push", "--bulk", "-"], { input: lines });
+  assert.equal(redis("LLEN", "lockstep:{shops}:pending"), "1");
+  assert.equal(redis("LLEN", "lockstep:{default}:pending"), "2");
+  assert.match(run.err, /no worker serves queue 'shops' now.*'lockstep up'/);
+  assert.equal(ok(["push", "--bulk", "-", "--quiet", "--queue", "all"], { input: lines }).err, "");
+  assert.equal(redis("LLEN", "lockstep:{all}:pending"), "3");
+  redis("ZADD", "lockstep:{all}:workers", "1", "w");
+  assert.equal(ok(["push", "noop", "--queue", "all"]).err, "");
+  rmSync(join(dir, "lockstep.yaml"));
+});
+
+test("a Redis that may drop jobs takes none, but can be looked at", () => {
+  redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru");
+  for (const words of [["push", "noop"], ["push", "--bulk", "-"]]) {
+    const run = lockstep(words, { input: '{"kind":"noop"}' });
+    assert.equal(run.code, 1);
+    assert.match(run.err, /may evict jobs: maxmemory_policy is 'allkeys-lru'\nhint: .*noeviction/);
+  }
+  assert.equal(redis("DBSIZE"), "0");
+  ok(["queue", "list"]);
+  redis("CONFIG", "SET", "maxmemory-policy", "noeviction");
+  ok(["push", "noop"]);
 });
 
 test("queues: list, show, pause, resume", () => {

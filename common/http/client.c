@@ -648,7 +648,9 @@ int ls_http_waiting(const struct ls_http *http)
 
 /* -------- ending -------- */
 
-static enum ls_err_code code_of(CURLcode result, long sent)
+/* fresh: the connection was opened for this request. What is no HTTP on one that was kept may be
+ * the rest of an earlier answer; only on a fresh one it says what the server is. */
+static enum ls_err_code code_of(CURLcode result, long sent, bool fresh)
 {
     switch (result) {
     case CURLE_URL_MALFORMAT:
@@ -667,6 +669,7 @@ static enum ls_err_code code_of(CURLcode result, long sent)
         return sent > 0 ? LS_E_LOST : LS_E_TIMEOUT;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:
+        return fresh ? LS_E_INVALID : LS_E_LOST;
     case CURLE_BAD_CONTENT_ENCODING:
         return LS_E_INVALID;
     default:
@@ -677,13 +680,15 @@ static enum ls_err_code code_of(CURLcode result, long sent)
 static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
 {
     const char *why = curl_easy_strerror(result);
+    enum ls_err_code code;
     char shown[256];
-    long sent = 0;
+    long sent = 0, connects = 1;
 
     /* libcurl's own text may quote the URL with its secrets: only the fixed sentence of the code is
      * used */
     ls_http_url_shown(call->url, shown, sizeof(shown));
     curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
     if (call->sends > 1) /* it was sent, and we refused to send it twice */
         sent = 1;
     if (call->too_big) {
@@ -691,7 +696,8 @@ static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
                 call->max_response_bytes);
         return;
     }
-    switch (code_of(result, sent)) {
+    code = code_of(result, sent, connects > 0);
+    switch (code) {
     case LS_E_INVALID:
         ls_fail(err, LS_E_INVALID, "'%s' does not answer by HTTP", shown);
         break;
@@ -708,7 +714,7 @@ static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
         ls_fail(err, LS_E_USAGE, "'%s' is not a URL", shown);
         break;
     default:
-        ls_fail(err, code_of(result, sent), "cannot reach '%s': %s", shown, why);
+        ls_fail(err, code, "cannot reach '%s': %s", shown, why);
         if (result == CURLE_PEER_FAILED_VERIFICATION)
             ls_hint(err, "its certificate is not trusted: give the authority's with ca_file");
     }

@@ -287,6 +287,20 @@ static void http__bad_answers__are_named(void **state)
     tear_down(&fixture);
 }
 
+static void http__junk_on_a_kept_connection__says_nothing_about_the_server(void **state)
+{
+    struct fixture fixture;
+
+    set_up(&fixture, NULL);
+    begin(&fixture, "/x", (struct ls_http_request){0});
+    run_until(&fixture, 1, 0);
+    begin(&fixture, "/junk", (struct ls_http_request){0});
+    run_until(&fixture, 1, 1);
+    assert_int_equal(test_http_connections(fixture.server), 1);
+    assert_int_equal(fixture.err.code, LS_E_LOST);
+    tear_down(&fixture);
+}
+
 static void http__bad_requests__are_refused_by_the_callback(void **state)
 {
     struct fixture fixture;
@@ -382,6 +396,7 @@ int main(void)
         cmocka_unit_test(http__no_answer__is_lost),
         cmocka_unit_test(http__kept_connection_dies_unanswered__nothing_is_sent_twice),
         cmocka_unit_test(http__bad_answers__are_named),
+        cmocka_unit_test(http__junk_on_a_kept_connection__says_nothing_about_the_server),
         cmocka_unit_test(http__bad_requests__are_refused_by_the_callback),
         cmocka_unit_test(http__waiting_too_long__is_a_timeout),
         cmocka_unit_test(http__cancel__calls_nobody),

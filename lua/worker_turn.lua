@@ -270,7 +270,11 @@ if claim > 0 and paused == 0 then
         end
         key = sub(item, 2)
         envelope = found[key]
-        go = follow(tool, key, envelope, paid)
+        if envelope or tool.state[key] or (#key <= 512 and match(key, '^[^"\\%c]+$')) then
+          go = follow(tool, key, envelope, paid)
+        else
+          key, envelope = nil, item          -- no pointer of ours, but a push that is no envelope: it will lie in dead
+        end
       end
       if go and checked then go = admitted(item, key, envelope, paid) end
       if go then

@@ -194,6 +194,23 @@ static void turn__a_malformed_body__is_claimed_and_buried_byte_for_byte(void **s
     assert_memory_equal(claim.envelope.data, bytes, sizeof bytes - 1);
 }
 
+static void turn__what_can_be_no_pointer__is_claimed_as_it_is(void **state)
+{
+    char running[LS_KEY_SIZE];
+
+    join("w");
+    push_raw(keys.pending, "@");
+    push_raw(keys.pending, "@say \"hello\"");
+    push_raw(keys.pending, "@gone"); /* a pointer whose job was done meanwhile */
+    take_turn(NULL, "w", 10, &got);
+    assert_int_equal(got.count, 2);
+    assert_false(got.at[0].keyed || got.at[1].keyed);
+    assert_string_equal(got.at[0].envelope, "@");
+    assert_string_equal(got.at[1].envelope, "@say \"hello\"");
+    assert_int_equal(redis_int("HLEN", ls_keys_running(&keys, "w", running), NULL), 2);
+    assert_int_equal(redis_int("EXISTS", keys.keys, NULL), 0);
+}
+
 static void turn__checkpoint__keeps_the_claim_and_changes_the_body(void **state)
 {
     const char *later = make(NULL, "1", NULL, ",\"data\":{\"cursor\":7}");
@@ -463,6 +480,7 @@ int main(void)
         TEST(turn__again__has_a_delay_and_its_own_counter),
         TEST(turn__dead__stands_first_in_the_list_and_counts_in_its_group),
         TEST(turn__a_malformed_body__is_claimed_and_buried_byte_for_byte),
+        TEST(turn__what_can_be_no_pointer__is_claimed_as_it_is),
         TEST(turn__checkpoint__keeps_the_claim_and_changes_the_body),
         TEST(turn__wrong_fences__settle_nothing_whatever_the_verb),
         TEST(turn__another_workers_fence__cannot_be_settled),

@@ -18,7 +18,8 @@
 #define CLAIM_BYTES 262144 /* of a turn's answer, by the average of the last ones */
 #define FIRST_POLL_MS 250
 #define LAST_POLL_MS 3000
-#define FRUITLESS_MAX 16 /* turns in a row that found work and brought none; then a pause */
+#define LAST_POLL_MORE_MS 4500 /* of a runner of several queues: a raw push waits 5 s at most */
+#define FRUITLESS_MAX 16       /* turns in a row that found work and brought none; then a pause */
 #define FRUITLESS_MS 50
 #define RETRY_FIRST_MS 250
 #define RETRY_LAST_MS 5000
@@ -523,7 +524,7 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
 {
     bool free = claims_wanted(seat) > 0;
     bool work = result->pending_high + result->pending + result->pending_low > 0;
-    int64_t beat_ms = seat->runner->config->beat_ms, wait_ms;
+    int64_t beat_ms = seat->runner->config->beat_ms, wait_ms, last_ms;
 
     if (result->claims.count > 0) {
         seat->pause_ms = FIRST_POLL_MS;
@@ -547,7 +548,8 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
     }
     seat->fruitless = 0;
     wait_ms = seat->pause_ms < beat_ms ? seat->pause_ms : beat_ms;
-    seat->pause_ms = seat->pause_ms * 2 < LAST_POLL_MS ? seat->pause_ms * 2 : LAST_POLL_MS;
+    last_ms = seat->runner->seat_count > 2 ? LAST_POLL_MORE_MS : LAST_POLL_MS;
+    seat->pause_ms = seat->pause_ms * 2 < last_ms ? seat->pause_ms * 2 : last_ms;
     if (result->has_due && result->next_due_ms < wait_ms)
         wait_ms = result->next_due_ms;
     else

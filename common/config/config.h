@@ -141,7 +141,7 @@ struct ls_config {
     char *path;      /* of the file; NULL when none was read */
     char *state_dir; /* absolute */
     char *redis;     /* as written: "embedded", "unix://PATH", "redis://HOST:PORT/DB", ... */
-    char *store;     /* "sqlite:/absolute/path" or "postgres://..."; NULL: none */
+    char *store;     /* "sqlite:/absolute/path"; NULL: none */
     char *log;       /* "stderr" or "file:/absolute/path" */
     int log_level;   /* enum ls_log_level */
     int log_json;    /* 0 text, 1 JSON */

@@ -747,11 +747,11 @@ static void set_store(struct walk *walk, const struct option *option,
         free(absolute);
         return;
     }
-    if (strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0) {
-        put_text(member, ls_xstrdup(text));
-        return;
-    }
-    ls_config_error(walk->report, node, "'%s' is no address of a database", option->key);
+    if (strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0)
+        ls_config_error(walk->report, node, "'%s': PostgreSQL is not supported by this version",
+                        option->key);
+    else
+        ls_config_error(walk->report, node, "'%s' is no address of a database", option->key);
     ls_config_hint(walk->report, "sqlite:shop.db");
 }
 

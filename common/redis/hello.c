@@ -86,9 +86,11 @@ int ls_hello_answer(struct ls_hello *hello, const struct ls_redis_url *url,
         if (reply->type != LS_REPLY_STRING)
             return ls_redis_unreachable(url, LS_E_NETWORK, "it does not answer like a redis", err);
         ls_redis_facts_parse(facts, reply->text, reply->length);
-        if (facts->loading)
-            return ls_redis_unreachable(url, LS_E_TRANSIENT,
-                                        "it is still reading its data from disk", err);
+        if (facts->loading) {
+            ls_fail(err, LS_E_TRANSIENT, "redis at '%s' is still reading its data from disk",
+                    url->shown);
+            return ls_hint(err, "wait and try again");
+        }
     }
     return 0;
 }

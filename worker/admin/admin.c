@@ -1,0 +1,532 @@
+/* The admin's role: one connection to Redis, one HTTP server. It looks only when somebody asks. */
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/config/config.h"
+#include "common/job/envelope.h"
+#include "common/job/id.h"
+#include "common/loop/timer.h"
+#include "common/queue/push.h"
+#include "common/queue/stat.h"
+#include "common/queue/worker.h"
+#include "common/redis/conn.h"
+#include "worker/admin/server.h"
+#include "worker/admin/snapshot.h"
+#include "worker/child.h"
+
+#define FRESH_MS 500         /* a snapshot answers for so long */
+#define LOOK_MS 2000         /* deadline of the commands of a look */
+#define RUNNER_LOST_MS 30000 /* so long without any runner's turn and the pool is not healthy */
+
+struct ls_admin;
+
+/* A request that waits for a look. */
+struct waiting {
+    struct waiting *next;
+    struct ls_request *request;
+    void (*answer)(struct ls_admin *admin, struct ls_request *request);
+};
+
+/* A push on its way. */
+struct pushing {
+    struct pushing *next, **link; /* in admin->pushing */
+    struct ls_admin *admin;
+    struct ls_request *request;
+    char id[LS_JOB_ID_MAX + 1];
+    char queue[LS_QUEUE_NAME_MAX + 1];
+};
+
+struct ls_admin {
+    const struct ls_role_context *context;
+    const struct ls_config *config;
+    uv_loop_t loop;
+    struct ls_child *child;
+    struct ls_redis *redis;
+    struct ls_server *server;
+    struct ls_timer *end;
+    struct ls_keys *keys; /* owned; one a queue */
+    struct ls_snapshot snapshot;
+    struct waiting *waiting;
+    struct pushing *pushing;
+    size_t next_queue; /* of the look under way */
+    bool looking, ended, outage_logged;
+    struct ls_cmd cmd;            /* scratch */
+    char host[LS_WORKER_ID_SIZE]; /* how our workers' names begin: "host-" */
+    int exit_status;
+};
+
+static int open_all(struct ls_admin *admin, struct ls_err *err);
+static void on_up(void *arg);
+static void on_down(void *arg, const struct ls_err *err);
+static void on_drain(void *arg, int grace_ms);
+static void end(void *arg);
+static void get_metrics(void *arg, struct ls_request *request);
+static void get_health(void *arg, struct ls_request *request);
+static void get_ready(void *arg, struct ls_request *request);
+static void get_queues(void *arg, struct ls_request *request);
+static void post_job(void *arg, struct ls_request *request);
+static void look(struct ls_admin *admin, struct ls_request *request,
+                 void (*answer)(struct ls_admin *admin, struct ls_request *request));
+static void ask_queue(struct ls_admin *admin);
+static void on_stat(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_workers(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void on_alerts(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void look_over(struct ls_admin *admin);
+static bool is_own_runner(const struct ls_admin *admin, struct ls_span worker);
+static void answer_metrics(struct ls_admin *admin, struct ls_request *request);
+static void answer_health(struct ls_admin *admin, struct ls_request *request);
+static void answer_ready(struct ls_admin *admin, struct ls_request *request);
+static void answer_queues(struct ls_admin *admin, struct ls_request *request);
+static void on_pushed(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static int build_push(struct ls_admin *admin, struct ls_request *request, struct pushing *pushing,
+                      struct ls_err *err);
+static void say(struct ls_request *request, int status, const char *text);
+
+static const struct ls_route routes[] = {
+    {"GET", "/metrics", true, get_metrics}, {"GET", "/healthz", true, get_health},
+    {"GET", "/readyz", true, get_ready},    {"GET", "/v1/queues", false, get_queues},
+    {"POST", "/v1/jobs", false, post_job},  {0},
+};
+
+int ls_admin_main(const struct ls_role_context *context)
+{
+    struct ls_admin *admin = LS_NEW(struct ls_admin);
+    const struct ls_child_hooks hooks = {on_drain, NULL};
+    struct ls_err err = LS_ERR_INIT;
+    int status;
+
+    admin->context = context;
+    admin->config = context->config;
+    uv_loop_init(&admin->loop);
+    admin->child = ls_child_new(&admin->loop, context, &hooks, admin);
+    admin->end = ls_timer_new(&admin->loop, end, admin);
+    if (open_all(admin, &err) < 0) {
+        admin->exit_status = LS_EXIT_FATAL;
+        ls_child_fatal(admin->child, &err);
+        end(admin);
+    } else {
+        ls_log_with(LS_LOG_INFO, "admin.listening",
+                    LS_FIELDS({"address", ls_server_address(admin->server)}), "http://%s/metrics",
+                    ls_server_address(admin->server));
+        ls_child_ready(admin->child);
+    }
+    uv_run(&admin->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&admin->loop);
+    status = admin->exit_status;
+    ls_cmd_fini(&admin->cmd);
+    free(admin);
+    return status;
+}
+
+static int open_all(struct ls_admin *admin, struct ls_err *err)
+{
+    const struct ls_config *config = admin->config;
+    struct ls_redis_options options = {.client_name = "lockstep-admin",
+                                       .reconnect = true,
+                                       .up = on_up,
+                                       .down = on_down,
+                                       .arg = admin};
+    struct ls_server_options http = {.host = config->admin.host,
+                                     .port = config->admin.port,
+                                     .token = config->admin.token,
+                                     .body_max = LS_ENVELOPE_MAX,
+                                     .routes = routes,
+                                     .arg = admin};
+    struct ls_redis_url url = {0};
+    char worker[LS_WORKER_ID_SIZE], pid[24];
+    char *at;
+
+    ls_worker_id(worker);
+    snprintf(pid, sizeof pid, "-%d-", (int)getpid());
+    at = strstr(worker, pid);
+    snprintf(admin->host, sizeof admin->host, "%.*s-", at ? (int)(at - worker) : 0, worker);
+    admin->snapshot.runner_seen_ms = ls_clock_mono_ms();
+    admin->keys = ls_xcalloc(config->queue_count, sizeof *admin->keys);
+    admin->snapshot.queues = ls_xcalloc(config->queue_count, sizeof *admin->snapshot.queues);
+    for (size_t i = 0; i < config->queue_count; i++) {
+        if (ls_keys_init(&admin->keys[i], config->queues[i].name, err) < 0)
+            return -1;
+        admin->snapshot.queues[admin->snapshot.queue_count++].name = config->queues[i].name;
+    }
+    if (ls_redis_url_parse(&url, ls_config_redis_url(config), err) < 0)
+        return -1;
+    admin->redis = ls_redis_open(&admin->loop, &url, &options);
+    ls_redis_url_fini(&url);
+    admin->server = ls_server_new(&admin->loop, &http, err);
+    return admin->server ? 0 : -1;
+}
+
+static void on_up(void *arg)
+{
+    struct ls_admin *admin = arg;
+
+    admin->snapshot.redis_up = true;
+    admin->snapshot.runner_seen_ms =
+        ls_clock_mono_ms(); /* the runners come back at the same time */
+    admin->outage_logged = false;
+}
+
+static void on_down(void *arg, const struct ls_err *err)
+{
+    struct ls_admin *admin = arg;
+
+    if (admin->ended)
+        return;
+    if (!admin->outage_logged)
+        ls_log(LS_LOG_WARN, "redis.down", "%s", err->text);
+    admin->outage_logged = true;
+    admin->snapshot.redis_up = false;
+    for (size_t i = 0; i < admin->snapshot.queue_count; i++)
+        admin->snapshot.queues[i].known = false;
+}
+
+static void on_drain(void *arg, int grace_ms)
+{
+    struct ls_admin *admin = arg;
+
+    ls_timer_start(admin->end, 0); /* not from within a callback of what is to be closed */
+}
+
+static void end(void *arg)
+{
+    struct ls_admin *admin = arg;
+
+    if (admin->ended)
+        return;
+    admin->ended = true;
+    while (admin->waiting) {
+        struct waiting *waiting = admin->waiting;
+
+        admin->waiting = waiting->next;
+        say(waiting->request, 503, "stopping");
+        free(waiting);
+    }
+    while (admin->pushing) { /* it may or may not have happened: the same id again is harmless */
+        struct pushing *pushing = admin->pushing;
+
+        admin->pushing = pushing->next;
+        say(pushing->request, 503, "stopping: push again with the same id");
+        free(pushing);
+    }
+    ls_server_close(&admin->server);
+    ls_redis_close(&admin->redis);
+    for (size_t i = 0; i < admin->snapshot.queue_count; i++)
+        ls_keys_fini(&admin->keys[i]);
+    free(admin->keys);
+    ls_snapshot_fini(&admin->snapshot);
+    ls_timer_close(&admin->end);
+    ls_child_close(&admin->child);
+}
+
+/* ---- looking ---- */
+
+static void get_metrics(void *arg, struct ls_request *request)
+{
+    look(arg, request, answer_metrics);
+}
+
+static void get_health(void *arg, struct ls_request *request)
+{
+    look(arg, request, answer_health);
+}
+
+static void get_ready(void *arg, struct ls_request *request)
+{
+    look(arg, request, answer_ready);
+}
+
+static void get_queues(void *arg, struct ls_request *request)
+{
+    look(arg, request, answer_queues);
+}
+
+static void look(struct ls_admin *admin, struct ls_request *request,
+                 void (*answer)(struct ls_admin *admin, struct ls_request *request))
+{
+    struct waiting *waiting;
+    bool fresh =
+        admin->snapshot.taken_ms && ls_clock_mono_ms() - admin->snapshot.taken_ms < FRESH_MS;
+
+    if (!admin->snapshot.redis_up || fresh) {
+        answer(admin, request);
+        return;
+    }
+    waiting = LS_NEW(struct waiting);
+    *waiting = (struct waiting){admin->waiting, request, answer};
+    admin->waiting = waiting;
+    if (admin->looking)
+        return;
+    admin->looking = true;
+    admin->next_queue = 0;
+    ask_queue(admin);
+}
+
+static void ask_queue(struct ls_admin *admin)
+{
+    ls_queue_stat_build(&admin->cmd, &admin->keys[admin->next_queue]);
+    ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_stat, admin);
+    ls_worker_list_build(&admin->cmd, &admin->keys[admin->next_queue]);
+    ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_workers, admin);
+}
+
+static void on_stat(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct ls_admin *admin = arg;
+    struct ls_queue_stat stat;
+
+    if (!err && ls_queue_stat_parse(reply, &stat, NULL) == 0)
+        ls_queue_view_set(&admin->snapshot.queues[admin->next_queue], &stat);
+    else
+        admin->snapshot.queues[admin->next_queue].known = false;
+}
+
+static void on_workers(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct ls_admin *admin = arg;
+    struct ls_queue_view *view = &admin->snapshot.queues[admin->next_queue];
+    struct ls_worker_list list;
+
+    view->own_runners = 0;
+    if (!err && ls_worker_list_parse(reply, &list, NULL) == 0) {
+        for (size_t i = 0; i < list.count; i++) {
+            struct ls_worker_row row = ls_worker_list_row(&list, i);
+            view->own_runners += row.left_ms > 0 && is_own_runner(admin, row.worker);
+        }
+    }
+    if (view->own_runners)
+        admin->snapshot.runner_seen_ms = ls_clock_mono_ms();
+    if (++admin->next_queue < admin->snapshot.queue_count && ls_redis_is_up(admin->redis)) {
+        ask_queue(admin);
+        return;
+    }
+    ls_cmd_start(&admin->cmd, "HVALS");
+    ls_cmd_puts(&admin->cmd, LS_KEY_ALERTS);
+    ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_alerts, admin);
+}
+
+static void on_alerts(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct ls_admin *admin = arg;
+
+    admin->snapshot.alerts_firing = 0;
+    for (size_t i = 0; !err && reply->type == LS_REPLY_ARRAY && i < reply->count; i++) {
+        const char *state = ls_reply_item(reply, i)->text;
+        admin->snapshot.alerts_firing +=
+            state && (strncmp(state, "firing", 6) == 0 || strncmp(state, "clearing", 8) == 0);
+    }
+    look_over(admin);
+}
+
+static void look_over(struct ls_admin *admin)
+{
+    struct waiting *waiting = admin->waiting;
+
+    admin->waiting = NULL;
+    admin->looking = false;
+    admin->snapshot.taken_ms = ls_clock_mono_ms();
+    while (waiting) {
+        struct waiting *next = waiting->next;
+
+        waiting->answer(admin, waiting->request);
+        free(waiting);
+        waiting = next;
+    }
+}
+
+/* "<host>-<pid>-<chance>" with our host, where pid is a runner and a child of our own parent. */
+static bool is_own_runner(const struct ls_admin *admin, struct ls_span worker)
+{
+    size_t prefix = strlen(admin->host);
+    char path[64], text[128] = "";
+    int fd, parent = 0;
+    long pid;
+
+    if (worker.length <= prefix || memcmp(worker.data, admin->host, prefix) != 0)
+        return false;
+    pid = strtol(worker.data + prefix, NULL, 10);
+    if (admin->context->standalone)
+        return pid != getpid();
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    if (read(fd, text, sizeof text - 1) < 0)
+        text[0] = 0;
+    close(fd);
+    return strstr(text, "(ls-runner ") &&
+           sscanf(strrchr(text, ')') ? strrchr(text, ')') : "", ") %*c %d", &parent) == 1 &&
+           parent == getppid();
+}
+
+/* ---- answering ---- */
+
+static void answer_metrics(struct ls_admin *admin, struct ls_request *request)
+{
+    struct ls_buf out = {0};
+
+    ls_snapshot_metrics(&admin->snapshot, &out);
+    ls_request_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", out.data,
+                     out.length);
+    ls_buf_fini(&out);
+}
+
+/* Should this pool be started again? Not for a Redis that is away: that would help nobody. */
+static void answer_health(struct ls_admin *admin, struct ls_request *request)
+{
+    if (admin->snapshot.redis_up &&
+        ls_clock_mono_ms() - admin->snapshot.runner_seen_ms > RUNNER_LOST_MS)
+        say(request, 503, "no runner of this pool takes its turns");
+    else
+        say(request, 200, admin->snapshot.redis_up ? "ok" : "ok, but redis is away");
+}
+
+/* Does this pool work now? */
+static void answer_ready(struct ls_admin *admin, struct ls_request *request)
+{
+    size_t runners = 0;
+
+    for (size_t i = 0; i < admin->snapshot.queue_count; i++)
+        runners += admin->snapshot.queues[i].own_runners;
+    if (!admin->snapshot.redis_up)
+        say(request, 503, "redis is away");
+    else if (!runners)
+        say(request, 503, "no runner takes its turns yet");
+    else
+        say(request, 200, "ready");
+}
+
+static void answer_queues(struct ls_admin *admin, struct ls_request *request)
+{
+    struct ls_buf out = {0};
+
+    ls_snapshot_json(&admin->snapshot, &out);
+    ls_request_reply(request, 200, "application/json", out.data, out.length);
+    ls_buf_fini(&out);
+}
+
+static void say(struct ls_request *request, int status, const char *text)
+{
+    char line[128];
+    int length = snprintf(line, sizeof line, "%s\n", text);
+
+    ls_request_reply(request, status, "text/plain; charset=utf-8", line, (size_t)length);
+}
+
+/* ---- pushing ---- */
+
+static void post_job(void *arg, struct ls_request *request)
+{
+    struct ls_admin *admin = arg;
+    struct pushing *pushing = LS_NEW(struct pushing);
+    struct ls_err err = LS_ERR_INIT;
+
+    pushing->admin = admin;
+    pushing->request = request;
+    if (build_push(admin, request, pushing, &err) < 0) {
+        free(pushing);
+        ls_request_fail(request, &err);
+        return;
+    }
+    pushing->next = admin->pushing;
+    pushing->link = &admin->pushing;
+    if (pushing->next)
+        pushing->next->link = &pushing->next;
+    admin->pushing = pushing;
+    ls_redis_send(admin->redis, &admin->cmd, 0, on_pushed, pushing);
+}
+
+/* The body is an envelope, as it would be pushed raw; ?queue= and ?delay= say where and when. */
+static int build_push(struct ls_admin *admin, struct ls_request *request, struct pushing *pushing,
+                      struct ls_err *err)
+{
+    const struct ls_config *config = admin->config;
+    const char *delay = ls_request_query(request, "delay"),
+               *queue = ls_request_query(request, "queue");
+    struct ls_span body = ls_request_body(request);
+    const struct ls_config_account *account;
+    struct ls_envelope envelope = {0};
+    struct ls_push_job job = {.delay_ms = delay ? ls_duration_parse(delay) : 0};
+    struct ls_buf text = {0};
+    char name[LS_ACCOUNT_MAX + 1];
+    size_t at = 0;
+    int result = -1;
+
+    if (ls_envelope_scan(&envelope, body.data, body.length, err) < 0)
+        goto done;
+    if (!ls_kind_known(envelope.kind.data, envelope.kind.length)) {
+        ls_fail(err, LS_E_USAGE, "unknown kind '%.*s'", LS_SPAN_ARG(envelope.kind));
+        goto done;
+    }
+    if (job.delay_ms < 0) {
+        ls_fail(err, LS_E_USAGE, "delay '%s' is no duration", delay);
+        ls_hint(err, "as in 500ms, 10s, 5m, 2h");
+        goto done;
+    }
+    snprintf(name, sizeof name, "%.*s", LS_SPAN_ARG(envelope.account));
+    account = name[0] ? ls_config_account_find(config, name) : NULL;
+    if (!queue)
+        queue = account ? account->queue : "default";
+    while (at < config->queue_count && strcmp(config->queues[at].name, queue) != 0)
+        at++;
+    if (at == config->queue_count) {
+        ls_fail(err, LS_E_USAGE, "this pool has no queue '%s'", queue);
+        goto done;
+    }
+    snprintf(pushing->queue, sizeof pushing->queue, "%s", queue);
+    if (envelope.id.length) {
+        snprintf(pushing->id, sizeof pushing->id, "%.*s", LS_SPAN_ARG(envelope.id));
+        job.id = envelope.id; /* the caller's own: pushed once, however often it is sent */
+    } else {
+        ls_id_new(pushing->id);
+        envelope.id = ls_span_of(pushing->id);
+    }
+    ls_envelope_write(&text, &envelope);
+    job.envelope = (struct ls_span){text.data, text.length};
+    job.key = envelope.key;
+    if (envelope.key.length)
+        ls_push_keyed_build(&admin->cmd, &admin->keys[at], NULL, &job, 1);
+    else
+        ls_push_build(&admin->cmd, &admin->keys[at], NULL, &job, 1);
+    result = 0;
+done:
+    ls_buf_fini(&text);
+    ls_envelope_fini(&envelope);
+    return result;
+}
+
+static void on_pushed(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct pushing *pushing = arg;
+    struct ls_pushed pushed;
+    struct ls_err failure = LS_ERR_INIT;
+    struct ls_buf out = {0};
+
+    *pushing->link = pushing->next;
+    if (pushing->next)
+        pushing->next->link = pushing->link;
+    if (!err && ls_push_parse(reply, &pushed, &failure) < 0)
+        err = &failure;
+    if (err) {
+        ls_request_fail(pushing->request, err);
+    } else {
+        ls_buf_puts(&out, "{\"id\":");
+        ls_buf_json_string(&out, pushing->id, strlen(pushing->id));
+        ls_buf_printf(&out, ",\"queue\":\"%s\",\"result\":\"%s\"}\n", pushing->queue,
+                      pushed.known       ? "known"
+                      : pushed.coalesced ? "coalesced"
+                      : pushed.changed   ? "changed"
+                                         : "pushed");
+        ls_request_reply(pushing->request, pushed.known ? 200 : 202, "application/json", out.data,
+                         out.length);
+        ls_buf_fini(&out);
+    }
+    free(pushing);
+}

@@ -379,6 +379,15 @@ static void drop_marks(struct ls_outbox *outbox)
     outbox->mark_count = 0;
 }
 
+static enum ls_lane lane_of(const struct sync *sync, const struct ls_mark *mark)
+{
+    if (mark->low)
+        return LS_LANE_LOW;
+    if (sync->config->mode == LS_CONFIG_REALTIME)
+        return LS_LANE_HIGH;
+    return sync->config->mode == LS_CONFIG_HYBRID && mark->high ? LS_LANE_HIGH : LS_LANE_NORMAL;
+}
+
 static void on_taken(void *arg, const struct ls_mark *marks, size_t count, const struct ls_err *err)
 {
     struct ls_outbox *outbox = arg;
@@ -404,7 +413,8 @@ static void on_taken(void *arg, const struct ls_mark *marks, size_t count, const
         return;
     }
     /* High ones by themselves: they may go to a queue that is too full for the rest. */
-    while (same < count && marks[same].high == marks[0].high)
+    while (same < count && (lane_of(sync, &marks[same]) == LS_LANE_HIGH) ==
+                               (lane_of(sync, &marks[0]) == LS_LANE_HIGH))
         same++;
     keep_marks(outbox, marks, same);
     push(outbox);
@@ -440,9 +450,7 @@ static void write_envelope(struct ls_buf *out, const struct sync *sync, const st
     ls_buf_putc(&data, '}');
     envelope.id = (struct ls_span){id, strlen(id)};
     envelope.data = (struct ls_span){data.data, data.length};
-    envelope.lane = mark->low                                          ? LS_LANE_LOW
-                    : mark->high || config->mode == LS_CONFIG_REALTIME ? LS_LANE_HIGH
-                                                                       : LS_LANE_NORMAL;
+    envelope.lane = lane_of(sync, mark);
     envelope.retry.max_attempts = (int)config->max_attempts;
     envelope.retry.max_age_ms = config->max_age_ms;
     if (config->backoff.set)
@@ -461,8 +469,9 @@ static void write_envelope(struct ls_buf *out, const struct sync *sync, const st
 static void push(struct ls_outbox *outbox)
 {
     struct sync *sync = outbox->current;
-    struct ls_push_options options = {.bound = outbox->options.max_waiting *
-                                               (outbox->marks[0].high ? 10 : 1)};
+    struct ls_push_options options = {
+        .bound = outbox->options.max_waiting *
+                 (lane_of(sync, &outbox->marks[0]) == LS_LANE_HIGH ? 10 : 1)};
     struct ls_push_job *jobs = ls_xcalloc(outbox->mark_count, sizeof *jobs);
     struct ls_buf *bodies = ls_xcalloc(outbox->mark_count, sizeof *bodies);
     char **keys = ls_xcalloc(outbox->mark_count, sizeof *keys);

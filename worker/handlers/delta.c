@@ -49,10 +49,12 @@ static void on_done(void *arg, const struct ls_feed_progress *progress, const st
     free(arg);
     ls_run_count(last.run, "delta_records", progress->looked);
     ls_run_count(last.run, "delta_marked", progress->marked);
-    if (err)
+    if (err) {
         ls_sync_failed(last.run, "Delta sync", last.sync, NULL, err);
-    else
+    } else {
+        ls_run_count(last.run, "delta_ok", 1); /* a quiet shop is not a stale one */
         ls_run_ok(last.run);
+    }
 }
 
 void ls_delta_add(struct ls_handlers *handlers)

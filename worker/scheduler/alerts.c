@@ -32,9 +32,9 @@
 #define GIVE_UP_MS (24 * 60 * MINUTE_MS)
 
 /* What the rules look at: the first four of the window, the others also as totals. */
-enum { SYNC_OK, SYNC_NOOP, SYNC_FAILED, SYNC_MS, DELTA_OK, DONE, RETRIED, DEAD, COUNTERS };
+enum { SYNC_OK, SYNC_PARKED, SYNC_FAILED, SYNC_MS, DELTA_OK, DONE, RETRIED, DEAD, COUNTERS };
 static const char *const counter_names[COUNTERS] = {
-    "sync_ok", "sync_noop", "sync_failed", "sync_ms", "delta_ok", "done", "retried", "dead"};
+    "sync_ok", "sync_parked", "sync_failed", "sync_ms", "delta_ok", "done", "retried", "dead"};
 
 /* The memory of one group, as it lies in Redis under its name. */
 struct group {
@@ -438,12 +438,14 @@ static void queue_done(struct ls_alerts *alerts)
 static void judge_queue(struct ls_alerts *alerts, struct queue *queue)
 {
     const int64_t *window = queue->window;
-    struct ls_rule_window sums = {.ok = window[SYNC_OK] + window[SYNC_NOOP],
+    struct ls_rule_window sums = {.ok = window[SYNC_OK] + window[SYNC_PARKED],
                                   .failed = window[SYNC_FAILED],
                                   .total_ms = window[SYNC_MS]};
     struct ls_finding finding;
 
-    ls_rule_slow(&alerts->limits, &sums, &finding);
+    /* sync_ms is the time of those that came to an end. */
+    ls_rule_slow(&alerts->limits,
+                 &(struct ls_rule_window){.ok = sums.ok, .total_ms = sums.total_ms}, &finding);
     judge(alerts, LS_RULE_SLOW_SYNC, queue, &finding);
     if (sums.ok + sums.failed == 0) /* a queue of other work: its jobs are what is synced */
         sums =
@@ -461,7 +463,7 @@ static void judge_stale(struct ls_alerts *alerts)
         return;
     for (size_t i = 0; i < alerts->queue_count; i++) {
         const int64_t *totals = alerts->queues[i].totals;
-        total += totals[SYNC_OK] + totals[SYNC_NOOP] + totals[DELTA_OK];
+        total += totals[SYNC_OK] + totals[SYNC_PARKED] + totals[DELTA_OK];
     }
     if (!alerts->last_sync_ms || total != alerts->last_sync_total) {
         alerts->last_sync_ms = alerts->redis_ms;

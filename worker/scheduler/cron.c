@@ -17,16 +17,25 @@
 
 #define RETRY_MS 2000 /* after a failure: well within the hold of a tick */
 #define WAIT_MAX_MS 3600000
+#define GC_MS (24 * 3600000LL)
 
 struct schedule {
     struct ls_cron *cron; /* borrowed: the owner */
     char *name;           /* "delta/products" */
     int64_t every_ms;
     struct ls_keys keys;
-    char *account, *kind, *key, *data;
-    const char *stem; /* borrowed from the config: ids are <stem>-<tick> */
+    char *key, *data;           /* owned */
+    const char *account, *kind; /* borrowed from the config; account "" is none */
+    const char *stem;           /* borrowed: ids are <stem>-<tick> */
     struct ls_timer *timer;
     int64_t tick; /* being fired */
+};
+
+/* What a schedule is made of; key and data are given away. */
+struct plan {
+    const char *what, *stem, *kind, *account, *queue;
+    char *key, *data;
+    int64_t every_ms;
 };
 
 struct ls_cron {
@@ -40,9 +49,7 @@ struct ls_cron {
 
 static int add_sync(struct ls_cron *cron, uv_loop_t *loop, const struct ls_config *config,
                     const struct ls_config_sync *sync, struct ls_err *err);
-static int add(struct ls_cron *cron, const struct ls_config *config,
-               const struct ls_config_sync *sync, const char *what, int64_t every_ms, char *data,
-               struct ls_err *err);
+static int add(struct ls_cron *cron, uv_loop_t *loop, const struct plan *plan, struct ls_err *err);
 static void ask(void *arg);
 static void on_asked(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void push(struct schedule *schedule);
@@ -61,6 +68,21 @@ struct ls_cron *ls_cron_new(uv_loop_t *loop, struct ls_redis *redis, const struc
                    sizeof *cron->schedules); /* never moves: callbacks point into it */
     for (size_t i = 0; i < config->sync_count; i++) {
         if (add_sync(cron, loop, config, &config->syncs[i], err) < 0) {
+            ls_cron_free(cron);
+            return NULL;
+        }
+    }
+    if (config->store && config->sync_count > 0) {
+        struct plan gc = {.what = "gc",
+                          .stem = "gc",
+                          .kind = "gc",
+                          .account = "",
+                          .queue = "default",
+                          .every_ms = GC_MS};
+
+        gc.key = ls_xstrdup("gc");
+        gc.data = ls_xstrdup("{}");
+        if (add(cron, loop, &gc, err) < 0) {
             ls_cron_free(cron);
             return NULL;
         }
@@ -93,8 +115,6 @@ void ls_cron_free(struct ls_cron *cron)
         ls_timer_close(&schedule->timer);
         ls_keys_fini(&schedule->keys);
         free(schedule->name);
-        free(schedule->account);
-        free(schedule->kind);
         free(schedule->key);
         free(schedule->data);
     }
@@ -103,44 +123,52 @@ void ls_cron_free(struct ls_cron *cron)
     free(cron);
 }
 
+/* Both kinds of round are jobs of kind delta, but with keys of their own: one must not replace the
+ * other. */
 static int add_sync(struct ls_cron *cron, uv_loop_t *loop, const struct ls_config *config,
                     const struct ls_config_sync *sync, struct ls_err *err)
 {
-    size_t first = cron->count;
+    const struct ls_config_account *account = ls_config_account_find(config, sync->account);
+    struct plan plan = {.what = "delta",
+                        .stem = sync->name,
+                        .kind = "delta",
+                        .account = sync->account,
+                        .queue = account ? account->queue : "default",
+                        .every_ms = sync->every_ms};
 
-    if (sync->every_ms > 0 && add(cron, config, sync, "delta", sync->every_ms,
-                                  ls_xasprintf("{\"sync\":\"%s\"}", sync->name), err) < 0)
-        return -1;
-    if (sync->scan_ms > 0 &&
-        add(cron, config, sync, "scan", sync->scan_ms,
-            ls_xasprintf("{\"sync\":\"%s\",\"scan\":\"stock\"}", sync->name), err) < 0)
-        return -1;
-    for (size_t i = first; i < cron->count; i++)
-        cron->schedules[i].timer = ls_timer_new(loop, ask, &cron->schedules[i]);
+    if (plan.every_ms > 0) {
+        plan.key = ls_xasprintf("%s/delta/%s", sync->account, sync->name);
+        plan.data = ls_xasprintf("{\"sync\":\"%s\"}", sync->name);
+        if (add(cron, loop, &plan, err) < 0)
+            return -1;
+    }
+    plan.what = "scan";
+    plan.every_ms = sync->scan_ms;
+    if (plan.every_ms > 0) {
+        plan.key = ls_xasprintf("%s/scan/%s", sync->account, sync->name);
+        plan.data = ls_xasprintf("{\"sync\":\"%s\",\"scan\":\"stock\"}", sync->name);
+        if (add(cron, loop, &plan, err) < 0)
+            return -1;
+    }
     return 0;
 }
 
-/* Takes over data. Both kinds of round are jobs of kind delta, but with keys of their own: one must
- * not replace the other. */
-static int add(struct ls_cron *cron, const struct ls_config *config,
-               const struct ls_config_sync *sync, const char *what, int64_t every_ms, char *data,
-               struct ls_err *err)
+/* Takes over key and data. */
+static int add(struct ls_cron *cron, uv_loop_t *loop, const struct plan *plan, struct ls_err *err)
 {
-    const struct ls_config_account *account = ls_config_account_find(config, sync->account);
     struct schedule *schedule = &cron->schedules[cron->count];
 
-    *schedule =
-        (struct schedule){.cron = cron, .every_ms = every_ms, .data = data, .stem = sync->name};
-    if (ls_keys_init(&schedule->keys, account ? account->queue : "default", err) < 0) {
-        free(data);
-        return -1;
-    }
-    cron->count++;
-    schedule->name = ls_xasprintf("%s/%s", what, sync->name);
-    schedule->account = ls_xstrdup(sync->account);
-    schedule->kind = ls_xstrdup("delta");
-    schedule->key = ls_xasprintf("%s/%s/%s", sync->account, what, sync->name);
-    return 0;
+    *schedule = (struct schedule){.cron = cron,
+                                  .every_ms = plan->every_ms,
+                                  .key = plan->key,
+                                  .data = plan->data,
+                                  .stem = plan->stem,
+                                  .account = plan->account,
+                                  .kind = plan->kind};
+    schedule->name = ls_xasprintf("%s/%s", plan->what, plan->stem);
+    schedule->timer = ls_timer_new(loop, ask, schedule);
+    cron->count++; /* ls_cron_free tidies up from here on */
+    return ls_keys_init(&schedule->keys, plan->queue, err);
 }
 
 static void ask(void *arg)

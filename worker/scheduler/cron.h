@@ -11,8 +11,8 @@ struct ls_redis;
 struct ls_cron;
 struct ls_err;
 
-/* Schedules from the configuration's syncs: `every` (delta) and `scan`. Borrows everything. NULL
- * with err for a bad queue name. */
+/* Schedules from the configuration: of each sync `every` (delta) and `scan`, and the daily clean-up
+ * of the store. Borrows everything. NULL with err for a bad queue name. */
 struct ls_cron *ls_cron_new(uv_loop_t *loop, struct ls_redis *redis, const struct ls_config *config,
                             struct ls_err *err);
 /* The connection is up; owner is this process' identity. */

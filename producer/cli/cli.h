@@ -93,14 +93,16 @@ char *ls_cli_sibling(struct ls_cli *cli, const char *name);
 /* ---- tables ---- */
 
 /* Columns are named once, rows filled cell by cell. Printed as aligned text that fits the terminal
- * (the widest text column is cut, never a number), or with --json as an array of objects with the
- * columns' keys. Cells are made safe for a terminal. */
+ * (the widest text column is cut, never a number or an id; columns without any text are left out),
+ * or with --json as an array of objects with the columns' keys. Cells are made safe for a
+ * terminal. */
 struct ls_table;
 
 struct ls_column {
-    const char *title; /* "OLDEST" */
+    const char *title; /* "OLDEST"; NULL: only in JSON */
     const char *key;   /* "oldest_ms": the name in JSON; NULL: only shown to people */
     bool right;        /* aligned right: numbers */
+    bool whole;        /* never cut: what people copy into the next command */
 };
 
 struct ls_table *ls_table_new(struct ls_cli *cli, const struct ls_column *columns, size_t count);
@@ -111,6 +113,8 @@ void ls_table_int(struct ls_table *table, int64_t value);
 void ls_table_bool(struct ls_table *table, bool value);
 /* What people see beside what JSON holds (raw JSON text, "null" ...). */
 void ls_table_both(struct ls_table *table, const char *shown, const char *json);
+/* A time of the wall: "2m 5s ago", in JSON as ISO 8601; 0: none. */
+void ls_table_when(struct ls_table *table, int64_t wall_ms);
 /* A time span: "2m 5s" and ms; negative: none. */
 void ls_table_duration(struct ls_table *table, int64_t ms);
 /* Print and free. With no rows people see `empty` (may be NULL). */

@@ -66,7 +66,6 @@ static int run(struct ls_cli *cli, int argc, char **argv)
 static void list_row(struct ls_table *table, int64_t index, struct ls_span text)
 {
     struct ls_dead letter = {0};
-    char when[LS_CLOCK_TEXT_SIZE];
 
     ls_table_int(table, index);
     if (ls_dead_parse(&letter, text.data, text.length, NULL) < 0) {
@@ -75,7 +74,7 @@ static void list_row(struct ls_table *table, int64_t index, struct ls_span text)
         ls_table_text(table, "no dead letter of ours: see 'lockstep dead show --raw'");
         return;
     }
-    ls_table_text(table, letter.failed_at ? ls_clock_format(when, letter.failed_at) : NULL);
+    ls_table_when(table, letter.failed_at);
     ls_table_span(table, letter.kind.data, letter.kind.length);
     ls_table_span(table, letter.account.data, letter.account.length);
     ls_table_span(table, letter.key.data, letter.key.length);
@@ -103,11 +102,10 @@ static bool in_group(struct ls_span text, const char *group)
 static int list(struct ls_cli *cli, const struct words *words, const struct ls_keys *keys)
 {
     static const struct ls_column columns[] = {
-        {"NO", "index", true},       {"FAILED AT", "failed_at", false},
-        {"KIND", "kind", false},     {"ACCOUNT", "account", false},
-        {"KEY", "key", false},       {"CLASS", "class", false},
-        {"TRIES", "attempts", true}, {"GROUP", "group", false},
-        {"ID", "id", false},         {"ERROR", "error", false},
+        {"NO", "index", true},       {"FAILED", "failed_at", false}, {"KIND", "kind", false},
+        {NULL, "account", false},    {"KEY", "key", false},          {NULL, "class", false},
+        {"TRIES", "attempts", true}, {NULL, "group", false},         {"ID", "id", false, true},
+        {"ERROR", "error", false},
     };
     struct ls_err err = LS_ERR_INIT;
     int64_t limit = LIST_DEFAULT, shown = 0, at = 0;
@@ -146,7 +144,7 @@ static int list(struct ls_cli *cli, const struct words *words, const struct ls_k
 
 static int groups(struct ls_cli *cli, const struct ls_keys *keys)
 {
-    static const struct ls_column columns[] = {{"GROUP", "group", false},
+    static const struct ls_column columns[] = {{"GROUP", "group", false, true},
                                                {"COUNT", "count", true},
                                                {"FIRST", "first_at", false},
                                                {"LAST", "last_at", false},
@@ -165,14 +163,13 @@ static int groups(struct ls_cli *cli, const struct ls_keys *keys)
     table = ls_table_new(cli, columns, LS_COUNT(columns));
     for (size_t i = 0; (field = ls_reply_item(reply, i)); i += 2) {
         struct ls_dead_group_row row;
-        char when[LS_CLOCK_TEXT_SIZE];
 
         if (ls_dead_group_parse(ls_reply_span(ls_reply_item(reply, i + 1)), &row) < 0)
             continue;
         ls_table_span(table, ls_reply_span(field).data, ls_reply_span(field).length);
         ls_table_int(table, row.count);
-        ls_table_text(table, ls_clock_format(when, row.first_ms));
-        ls_table_text(table, ls_clock_format(when, row.last_ms));
+        ls_table_when(table, row.first_ms);
+        ls_table_when(table, row.last_ms);
         ls_table_span(table, row.sample.data, row.sample.length);
     }
     ls_table_print(table, "no dead jobs");

@@ -116,6 +116,34 @@ static int show_help(int argc, char **argv)
     return LS_EXIT_OK;
 }
 
+/* Commands that a build without SQLite lacks. */
+static bool is_left_out(const char *name)
+{
+    static const char *const names[] = {
+#ifndef LS_CLI_HAVE_STORE
+        "store",
+#endif
+#ifndef LS_CLI_HAVE_SYNC
+        "sync",
+#endif
+#ifndef LS_CLI_HAVE_BACKFILL
+        "backfill",
+#endif
+#ifndef LS_CLI_HAVE_VERIFY
+        "verify",
+#endif
+#ifndef LS_CLI_HAVE_EXPLAIN
+        "explain",
+#endif
+        NULL};
+
+    for (size_t i = 0; names[i]; i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int unknown_command(struct ls_cli *cli, const char *name)
 {
     const char *words[LS_COUNT(rows) + 1] = {NULL};
@@ -125,6 +153,13 @@ static int unknown_command(struct ls_cli *cli, const char *name)
     for (size_t i = 0; i < LS_COUNT(rows); i++) {
         if (rows[i].command)
             words[count++] = rows[i].command->name;
+    }
+    if (is_left_out(name)) {
+        fprintf(stderr,
+                "lockstep: '%s' is left out of this build: it has no stores\n"
+                "hint: install libsqlite3-dev and build again\n",
+                name);
+        return LS_EXIT_FAILED;
     }
     near = ls_config_nearest(name, words);
     fprintf(stderr, "lockstep: unknown command '");

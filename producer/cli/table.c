@@ -6,7 +6,7 @@
 #include "common/base/mem.h"
 #include "producer/cli/cli.h"
 
-#define MIN_TEXT_WIDTH 12 /* a text column is not cut below it */
+#define MIN_TEXT_WIDTH 8 /* a text column is not cut below it */
 #define GAP 2
 
 struct cell {
@@ -89,6 +89,20 @@ void ls_table_duration(struct ls_table *table, int64_t ms)
                  ls_xasprintf("%lld", (long long)ms));
 }
 
+void ls_table_when(struct ls_table *table, int64_t wall_ms)
+{
+    int64_t ago_ms = ls_clock_wall_ms() - wall_ms;
+    char text[48], when[LS_CLOCK_TEXT_SIZE];
+
+    if (wall_ms <= 0)
+        ls_table_text(table, NULL);
+    else
+        add_cell(
+            table,
+            ls_xasprintf("%s ago", ls_duration_format(text, sizeof text, ago_ms > 0 ? ago_ms : 0)),
+            ls_xasprintf("\"%s\"", ls_clock_format(when, wall_ms)));
+}
+
 /* Characters, near enough for alignment: UTF-8 without its continuation bytes. */
 static size_t text_width(const char *text)
 {
@@ -122,16 +136,44 @@ static void print_cell(const char *text, size_t width, bool right, bool last)
         printf("%*s", GAP, "");
 }
 
+/* What people see: columns with a title and, when there are rows, any text in them. Returns how
+ * many; shown[] has their numbers, widths[] what each would like. */
+static size_t measure(const struct ls_table *table, size_t *shown, size_t *widths)
+{
+    size_t count = table->column_count, shown_count = 0;
+
+    for (size_t c = 0; c < count; c++) {
+        size_t widest = 0, title;
+
+        if (!table->columns[c].title)
+            continue;
+        for (size_t at = c; at < table->cell_count; at += count) {
+            size_t width = text_width(table->cells[at].shown);
+
+            widest = width > widest ? width : widest;
+        }
+        if (!widest)
+            continue;
+        title = text_width(table->columns[c].title);
+        widths[c] = widest > title ? widest : title;
+        shown[shown_count++] = c;
+    }
+    return shown_count;
+}
+
 /* Take width away from the widest text columns until the table fits. */
-static void fit(const struct ls_table *table, size_t *widths, size_t available)
+static void fit(const struct ls_table *table, const size_t *shown, size_t shown_count,
+                size_t *widths, size_t available)
 {
     for (;;) {
         size_t total = 0, widest = SIZE_MAX;
 
-        for (size_t c = 0; c < table->column_count; c++) {
+        for (size_t i = 0; i < shown_count; i++) {
+            size_t c = shown[i];
+
             total += widths[c] + GAP;
-            if (!table->columns[c].right && widths[c] > MIN_TEXT_WIDTH &&
-                (widest == SIZE_MAX || widths[c] > widths[widest]))
+            if (!table->columns[c].right && !table->columns[c].whole &&
+                widths[c] > MIN_TEXT_WIDTH && (widest == SIZE_MAX || widths[c] > widths[widest]))
                 widest = c;
         }
         if (total <= available + GAP || widest == SIZE_MAX)
@@ -142,30 +184,24 @@ static void fit(const struct ls_table *table, size_t *widths, size_t available)
 
 static void print_text(const struct ls_table *table)
 {
-    size_t count = table->column_count, rows = table->cell_count / count;
-    size_t *widths = ls_xcalloc(count, sizeof *widths);
+    size_t count = table->column_count, shown_count;
+    size_t *widths = ls_xcalloc(count, sizeof *widths), *shown = ls_xcalloc(count, sizeof *shown);
 
-    for (size_t c = 0; c < count; c++) {
-        widths[c] = text_width(table->columns[c].title);
-        for (size_t r = 0; r < rows; r++) {
-            size_t width = text_width(table->cells[r * count + c].shown);
-
-            if (width > widths[c])
-                widths[c] = width;
-        }
-    }
+    shown_count = measure(table, shown, widths);
     if (table->cli->width)
-        fit(table, widths, (size_t)table->cli->width);
-    for (size_t c = 0; c < count; c++)
-        print_cell(table->columns[c].title, widths[c], table->columns[c].right, c + 1 == count);
+        fit(table, shown, shown_count, widths, (size_t)table->cli->width);
+    for (size_t i = 0; i < shown_count; i++)
+        print_cell(table->columns[shown[i]].title, widths[shown[i]], table->columns[shown[i]].right,
+                   i + 1 == shown_count);
     putchar('\n');
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t c = 0; c < count; c++)
-            print_cell(table->cells[r * count + c].shown, widths[c], table->columns[c].right,
-                       c + 1 == count);
+    for (size_t row = 0; row < table->cell_count; row += count) {
+        for (size_t i = 0; i < shown_count; i++)
+            print_cell(table->cells[row + shown[i]].shown, widths[shown[i]],
+                       table->columns[shown[i]].right, i + 1 == shown_count);
         putchar('\n');
     }
     free(widths);
+    free(shown);
 }
 
 static void print_json(const struct ls_table *table)

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync, existsSync, readFileSync, mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 // A build without libyaml reads no configuration files.
 const skip = process.env.LS_WITH_YAML === "0" ? "built without libyaml" : false;
-const bin = join(process.env.LS_BUILD_DIR ?? "build", "bin", "lockstep");
+const bin = resolve(process.env.LS_BUILD_DIR ?? "build", "bin", "lockstep");
 const dir = mkdtempSync(join(tmpdir(), "ls-cli-"));
 const socket = join(dir, "redis.sock");
 let server;
@@ -223,6 +223,17 @@ test("dead: list, groups, show, retry, discard", () => {
   assert.match(redis("LINDEX", "lockstep:{default}:pending", "1"), /"j1"/); // the oldest first
   assert.deepEqual(json(["dead", "discard", "--all"]), { moved: 1, unreadable: 0 });
   assert.match(ok(["dead", "list"]).out, /no dead jobs/);
+});
+
+test("dead list fits a terminal of 80 columns, and cuts no id", { skip: spawnSync("script", ["--version"]).status !== 0 }, () => {
+  const id = "01M8344R5C8VFRGEYZ00BKNP2G";
+  redis("LPUSH", "lockstep:{default}:dead", letter(id, "aaaa", { key: "shop-eu/product/l-1234567890", error: "'https://shop.example/wp-json/wc/v3/products/1' answered 500" }));
+  const run = spawnSync("script", ["-qec", `stty cols 80; ${bin} dead list`, "/dev/null"],
+    { encoding: "utf8", cwd: dir, env: { ...process.env, LOCKSTEP_REDIS: `unix://${socket}` } });
+  const lines = run.stdout.replaceAll("\r", "").trimEnd().split("\n");
+  assert.equal(lines.length, 2, run.stdout);
+  for (const line of lines) assert.ok([...line].length <= 80, line);
+  assert.match(lines[1], new RegExp(` ago .*http.* ${id} .*…$`));
 });
 
 test("dead retry --rate paces", () => {

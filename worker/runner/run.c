@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "common/config/config.h"
 #include "common/job/dead.h"
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
@@ -308,7 +309,13 @@ static void bury_unknown_kind(struct ls_run *run)
                             .crashes = run->envelope.crashes,
                             .bytes = written(run)};
 
-    ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
+    if (ls_kind_known(run->envelope.kind.data, run->envelope.kind.length))
+        ls_fail(&err, LS_E_PERMANENT,
+                "kind '%.*s' is not served here: it needs a 'store' and 'syncs' in the pool's "
+                "configuration",
+                LS_SPAN_ARG(run->envelope.kind));
+    else
+        ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
     bury(run, &err, &burial);
     set_status(run, "dead");
 }

@@ -17,6 +17,7 @@ const ACCOUNT = 'demo-shop';
 const SYNC = 'products';
 const STORE_RATE = 500;
 const SETTLE_MS = 30_000;
+const SKIPPED = 77; // the simulator's packages are not installed
 const LINK_MS = 60_000;
 const OUTAGE_MS = 4_000;
 const FIELDS_SHOWN = 'id,sku,name,regular_price,stock_quantity,description,status';
@@ -56,6 +57,11 @@ async function main() {
         await play();
     } catch (error) {
         failure = error;
+    }
+    if (failure?.code === SKIPPED) {
+        await cleanUp(true);
+        term.line(failure.message);
+        return SKIPPED;
     }
     if (failure) {
         term.line('');
@@ -240,6 +246,8 @@ async function outage() {
         term.note(`${faults['outage-reset'] ?? 0} requests failed; the jobs wait and are tried again`);
         await store('POST', '/outage', { on: false });
     }, edits, { writes: edits.length });
+    term.note(`'sync failed' stands ${logLines().filter((text) => text.includes('sync failed')).length} times in the log; the dead list is empty`);
+    demand(deadLetters().length === 0, 'an outage of some seconds left dead letters');
 }
 
 async function refusedProduct() {
@@ -250,15 +258,11 @@ async function refusedProduct() {
     demo.refused = { product, priceThere: product.price };
     const edit = change(product, { price: money(777) });
     editRows(databasePath(), [edit]);
-    const dead = await waitFor('the dead letter', SETTLE_MS, () => {
-        const { status, out } = call(['dead', 'list', '--json']);
-        const rows = status === 0 ? parseRows(out) : [];
-        return rows.length > 0 ? rows : null;
-    }, 200);
+    const dead = await waitFor('the dead letter', SETTLE_MS, () => (deadLetters().length > 0 ? deadLetters() : null), 200);
     demand(dead.length === 1, `${dead.length} dead letters instead of one`);
     const alert = await waitFor('the alert', SETTLE_MS, () => readAlerts().find(({ type }) => type === 'sync_retry_exhausted'), 200);
     term.done('one dead letter, and one alert at the webhook', startedAt);
-    term.quote(JSON.stringify(alert), 1);
+    term.note(`${alert.severity} ${alert.type}: ${alert.details}`);
     lockstep(['dead', 'list'], { quote: 4 });
     demo.summary.push(['refused by the store', '1 price', 'dead letter, alert', seconds(startedAt)]);
 }
@@ -348,8 +352,14 @@ function compare(side, product, field, value, expected) {
 }
 
 function showSummary() {
+    const alerts = new Map();
+    for (const { type, status } of readAlerts()) {
+        const name = status && status !== 'firing' ? `${type} (${status})` : type;
+        alerts.set(name, (alerts.get(name) ?? 0) + 1);
+    }
     term.step('What happened');
     term.table([['event', 'what', 'result', 'until both sides agreed'], ...demo.summary]);
+    term.note(`alerts: ${[...alerts].map(([name, times]) => `${times} ${name}`).join(', ')}`);
 }
 
 // ---- tools of the acts ----------------------------------------------------------------------------------------------------------------
@@ -517,6 +527,11 @@ function findDifferences(report) {
     return Array.isArray(report) ? report : report.differences ?? [];
 }
 
+function deadLetters() {
+    const { status, out } = call(['dead', 'list', '--json']);
+    return status === 0 ? parseRows(out) : [];
+}
+
 function syncStatus() {
     const { status, out } = call(['sync', 'status', SYNC, '--json']);
     if (status !== 0) {
@@ -564,7 +579,11 @@ function abort(signal) {
         demo.pool && killGroup(demo.pool);
         process.exit(1);
     }, 10_000).unref();
-    demo.pool?.once('exit', () => process.exit(1));
+    const leave = () => {
+        rmSync(demo.folder, { recursive: true, force: true });
+        process.exit(1);
+    };
+    demo.pool ? demo.pool.once('exit', leave) : leave();
     term.line(`\n${signal}: stopping`);
 }
 
@@ -581,7 +600,7 @@ function leaveUp() {
     }
     term.line('\n    try:');
     for (const text of [
-        `sqlite3 ${databasePath()} "UPDATE products SET price='1.23' WHERE id=7"`, 'lockstep explain products 7', 'lockstep sync status products',
+        `sqlite3 ${databasePath()} "UPDATE products SET price='1.23' WHERE id=7"`, 'lockstep sync status products', `lockstep explain ${demo.conflict.product.id}`,
         'lockstep dead list', 'lockstep doctor',
     ]) {
         term.line(`      ${text}`);

@@ -36,7 +36,7 @@ export function demandRunning(child, name, folder) {
     if (child.exitCode !== null || child.signalCode !== null) {
         const log = join(folder, `${name}.log`);
         const tail = existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n').slice(-12).join('\n') : '';
-        throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}\n${tail}`);
+        throw Object.assign(new Error(`${name} ended with ${child.exitCode ?? child.signalCode}\n${tail}`), { code: child.exitCode });
     }
 }
 

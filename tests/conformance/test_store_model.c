@@ -88,7 +88,7 @@ static void hand_over(struct model *model)
 static void claim(struct model *model)
 {
     size_t worker = next(model, WORKERS);
-    char id[8];
+    char id[16];
 
     if (model->workers[worker].uid)
         return;

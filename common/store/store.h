@@ -172,7 +172,7 @@ struct ls_snapshot {
                                                 lost worker's late write may still bring. One that ended is no longer among them */
     uint64_t parked_fields;          /* bit i: field i has an open conflict */
     char *error;                     /* why it is parked or failed last; NULL none */
-    int64_t recent_writes;           /* remote plus local writes in the last 10 minutes; 0 while all of them went one way (loop breaker) */
+    int64_t recent_writes;           /* of the field that went to and fro most in the last 10 minutes; 0 while none went both ways (loop breaker) */
     bool writes_allowed;             /* the sync is ACTIVE */
 };
 void ls_snapshot_free(struct ls_snapshot *snapshot);

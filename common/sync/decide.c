@@ -150,9 +150,7 @@ void ls_decide(const struct ls_decide_input *input, struct ls_plan *plan)
         decide_fields(input, plan);
 }
 
-/* ---- the states of the three
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the states of the three ---- */
 
 static enum ls_side_state side_state(bool invalid, bool present, bool has_base, bool changed)
 {
@@ -213,6 +211,8 @@ static enum ls_field_state state_of(const struct ls_decide_input *input, size_t 
 
     if (input->own & ((uint64_t)1 << field))
         base = &input->remote->values[field];
+    else if (input->held & ((uint64_t)1 << field))
+        base = &input->local->values[field];
     else if (ls_record_present(input->base) && input->base_state == LS_BASE_PRESENT)
         base = &input->base->values[field];
     return ls_decide_field_state(base, &input->local->values[field], &input->remote->values[field]);
@@ -232,9 +232,7 @@ enum ls_field_state ls_decide_field_state(const struct ls_value *base, const str
     return ls_value_equal(base, local) ? LS_FIELD_REMOTE : LS_FIELD_BOTH;
 }
 
-/* ---- the row
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the row ---- */
 
 static bool covers(const struct rule *rule, unsigned base, unsigned local, unsigned remote,
                    unsigned relation)
@@ -288,9 +286,7 @@ static void choose_row(const struct ls_decide_input *input, struct ls_plan *plan
         plan->verdict = LS_VERDICT_PARK;
 }
 
-/* ---- the fields
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the fields ---- */
 
 enum ls_act ls_decide_field(enum ls_policy policy, enum ls_owner owner, enum ls_field_state state)
 {
@@ -319,9 +315,7 @@ static void decide_fields(const struct ls_decide_input *input, struct ls_plan *p
     }
 }
 
-/* ---- for people
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- for people ---- */
 
 const struct ls_rule_text *ls_decide_rules(size_t *count)
 {

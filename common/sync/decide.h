@@ -86,6 +86,8 @@ struct ls_decide_input {
     /* Bit i: the remote's value of field i is one that we sent ourselves (an open operation of ours that took effect, or a late
      * write of a worker that lost its claim). It is no edit: the field counts as agreed on, so a differing local value is pushed. */
     uint64_t own;
+    /* Bit i: our write took effect and the local value of field i still is what it sent: whatever the remote holds now came later. */
+    uint64_t held;
     bool late;                      /* TOMB: the remote is not newer than the deletion */
     enum ls_newest newest;          /* policy last_write_wins, when the clocks are conclusive */
     bool careful;                   /* orders: never restored by themselves */

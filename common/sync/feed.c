@@ -115,9 +115,7 @@ static bool is_wanted(struct ls_feed *feed)
     return false;
 }
 
-/* ---- the window
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- the window ---- */
 
 static void on_cursor(void *arg, const char *value, const struct ls_err *err)
 {
@@ -203,9 +201,7 @@ static void list(struct ls_feed *feed)
     feed->call = ls_connector_list(feed->sync->connector, &query, on_listed, feed);
 }
 
-/* ---- a page
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- a page ---- */
 
 static void on_listed(void *arg, const struct ls_remote_page *page, const struct ls_err *err)
 {
@@ -308,9 +304,7 @@ static void finish(struct ls_feed *feed, const struct ls_err *err)
     done(arg, &progress, err ? &copy : NULL);
 }
 
-/* ---- small things
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- small things ---- */
 
 static uint64_t blind_fields(const struct ls_sync *sync)
 {

@@ -14,7 +14,8 @@
 #include "common/sync/sent.h"
 
 #define MAX_ROUNDS 3
-#define LOOP_WRITES 6 /* in ten minutes and in both directions: a loop */
+#define LOOP_WRITES 6 /* of one field to and fro, within */
+#define LOOP_MS (10 * 60 * 1000)
 #define CREATED_MARGIN_MS \
     (10 * 60 * 1000)         /* clocks differ: look for an interrupted create from then on */
 #define NEWEST_GUARD_MS 5000 /* nearer stamps than this order nothing */
@@ -56,8 +57,10 @@ struct ls_reconcile {
     bool has_remote, trashed, many, sought, adopted;
     struct ls_remote remote; /* as fetched */
     int64_t remote_ms;
+    bool has_settled;
     size_t settled; /* operations of the snapshot that are done with */
     uint64_t own;   /* fields whose remote value we sent */
+    uint64_t held;  /* fields that the remote changed after an unanswered write of ours */
     struct ls_op settling;
 
     struct ls_plan plan;
@@ -90,6 +93,8 @@ static void on_adopted(void *arg, const char *uid, const struct ls_err *err);
 static void decide(struct ls_reconcile *run);
 static bool look(struct ls_reconcile *run);
 static void act(struct ls_reconcile *run);
+static void on_loop_noted(void *arg, const struct ls_commit_result *result,
+                          const struct ls_err *err);
 static void note_write(struct ls_reconcile *run, enum ls_op_kind kind);
 static void on_noted(void *arg, const struct ls_err *err);
 static void on_written(void *arg, const struct ls_remote *remote, int64_t remote_ms,
@@ -107,9 +112,7 @@ static void on_committed(void *arg, const struct ls_commit_result *result,
 static void start_over(struct ls_reconcile *run, const struct ls_err *err);
 static void finish(struct ls_reconcile *run, const struct ls_err *err);
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void cancel_operation(struct ls_operation *operation);
 static void forget_round(struct ls_reconcile *run);
@@ -184,7 +187,8 @@ static void forget_round(struct ls_reconcile *run)
     run->returned = (struct ls_remote){0};
     run->trashed = run->many = run->wrote = false;
     run->settled = 0;
-    run->own = 0;
+    run->has_settled = false;
+    run->own = run->held = 0;
     run->error[0] = '\0';
 }
 
@@ -269,9 +273,7 @@ static void on_taken(void *arg, struct ls_snapshot *snapshot, const struct ls_er
     fetch(run);
 }
 
-/* ---- 3: the remote object
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- 3: the remote object ---- */
 
 static const struct ls_op *open_create(const struct ls_snapshot *snapshot)
 {
@@ -462,21 +464,37 @@ static bool is_open(const struct ls_op *op)
     return op->state == LS_OP_SENT || op->state == LS_OP_UNKNOWN;
 }
 
-/* Did it take effect? Then what it sent is ours. */
+/* Did the remote get something else than it had, by this write? */
+static bool shows_effect(const struct ls_reconcile *run, uint64_t own)
+{
+    const struct ls_record *base = &run->snapshot->base;
+
+    for (size_t i = 0; i < run->remote.record.count; i++)
+        if (own >> i & 1 && (!ls_record_present(base) ||
+                             !ls_value_same(run->sync->mapping->fields[i].type,
+                                            &run->remote.record.values[i], &base->values[i])))
+            return true;
+    return false;
+}
+
+/* Did it take effect? Then what it sent is ours, and what differs from it on one side only was
+ * changed there since. */
 static enum ls_op_state judge(struct ls_reconcile *run, const struct ls_op *op)
 {
-    uint64_t sent;
+    bool marked = op->kind == LS_OP_CREATE && run->has_remote && run->remote.marker &&
+                  strcmp(run->remote.marker, run->uid) == 0;
+    uint64_t own, held;
 
     if (!run->has_remote || run->remote.error.code != LS_E_NONE)
         return LS_OP_RETRY;
-    sent = ls_sent_match(run->sync->mapping, op->target_hash, &run->remote.record);
-    if (op->kind == LS_OP_CREATE && run->remote.marker &&
-        strcmp(run->remote.marker, run->uid) == 0) {
-        run->own |= sent;
-        return LS_OP_OK;
-    }
-    run->own |= sent;
-    return sent ? LS_OP_OK : LS_OP_RETRY;
+    if (!ls_sent_explain(run->sync->mapping, op->target_hash, &run->snapshot->local,
+                         &run->remote.record, &own, &held))
+        return marked ? LS_OP_OK : LS_OP_RETRY;
+    if (held && !marked && (op->kind == LS_OP_CREATE || !shows_effect(run, own)))
+        return LS_OP_RETRY;
+    run->own |= own;
+    run->held |= held;
+    return LS_OP_OK;
 }
 
 /* A commit that changes nothing of the record but notes the outcome of an operation. */
@@ -489,6 +507,25 @@ static struct ls_commit unchanged(const struct ls_reconcile *run, const struct l
                               .conflict_remote = run->has_remote ? &run->remote.record : NULL};
 }
 
+/* What took effect is agreed on from now on. Kept apart it would be forgotten with the operation,
+ * and the next edit would look like a conflict. */
+static void agree_on_sent(struct ls_reconcile *run)
+{
+    const struct ls_mapping *mapping = run->sync->mapping;
+    const struct ls_record *old = &run->snapshot->base;
+
+    ls_record_fini(&run->base);
+    ls_record_init(&run->base, mapping);
+    for (size_t i = 0; i < mapping->count; i++) {
+        const struct ls_value *value = run->own >> i & 1        ? &run->remote.record.values[i]
+                                       : run->held >> i & 1     ? &run->snapshot->local.values[i]
+                                       : ls_record_present(old) ? &old->values[i]
+                                                                : NULL;
+        if (value)
+            ls_value_copy(&run->base.values[i], value);
+    }
+}
+
 static void settle(struct ls_reconcile *run)
 {
     struct ls_commit commit;
@@ -497,7 +534,12 @@ static void settle(struct ls_reconcile *run)
     while (run->settled < run->snapshot->op_count && !is_open(&run->snapshot->ops[run->settled]))
         run->settled++;
     if (run->settled == run->snapshot->op_count) {
-        seek_local(run);
+        if (run->has_settled) { /* base and generation have moved on */
+            forget_round(run);
+            take(run);
+        } else {
+            seek_local(run);
+        }
         return;
     }
     run->settling = run->snapshot->ops[run->settled++];
@@ -506,8 +548,12 @@ static void settle(struct ls_reconcile *run)
         settle(run);
         return;
     }
+    run->has_settled = true;
     commit = unchanged(run, &run->settling);
-    if (run->settling.kind == LS_OP_CREATE && run->settling.state == LS_OP_OK) {
+    if (run->settling.state == LS_OP_OK) {
+        agree_on_sent(run);
+        commit.base = &run->base;
+        commit.state = LS_LINK_LINKED;
         /* together: a settled create whose object nobody knows would be made a second time */
         commit.remote_id = run->remote.id;
         commit.remote_version = run->remote.version;
@@ -525,9 +571,10 @@ static void on_settled(void *arg, const struct ls_commit_result *result, const s
 
     if (!is_wanted(run))
         return;
-    if (err && err->code == LS_E_EXISTS) {
+    if (err && err->code == LS_E_EXISTS) { /* what our create made is another record's by now */
         run->many = true;
-        err = NULL;
+        seek_local(run);
+        return;
     }
     if (err) {
         finish(run, err);
@@ -622,9 +669,7 @@ static void on_adopted(void *arg, const char *uid, const struct ls_err *err)
     take(run);
 }
 
-/* ---- 5, 6: compare and decide
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- 5, 6: compare and decide ---- */
 
 static int64_t stamp_ms(const char *text);
 
@@ -697,6 +742,7 @@ static void decide(struct ls_reconcile *run)
 
     run->own |= late_writes(run);
     input.own = run->own;
+    input.held = run->held;
     ls_decide(&input, &run->plan);
     if (ls_log_enabled(LS_LOG_DEBUG)) {
         char text[128];
@@ -740,9 +786,7 @@ static int64_t stamp_ms(const char *text)
     return ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000;
 }
 
-/* ---- 7, 8: what the row says
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- 7, 8: what the row says ---- */
 
 static bool writes_anything(const struct ls_plan *plan)
 {
@@ -835,6 +879,35 @@ static void prepare(struct ls_reconcile *run)
     choose(&run->local_new, mapping, &run->remote.record, in);
 }
 
+/* Parked, but its marks stay and it is tried once the window is over: a guard slows down, it does
+ * not lock out for good. */
+static void break_loop(struct ls_reconcile *run)
+{
+    struct ls_commit commit = unchanged(run, NULL);
+
+    commit.state = LS_LINK_PARKED;
+    snprintf(run->error, sizeof run->error,
+             "loop: one field was written %lld times to and fro in 10 minutes",
+             (long long)run->snapshot->recent_writes);
+    log_run(run, LS_LOG_ERROR, "sync.loop", run->error);
+    commit.error = run->error;
+    run->step = STEP_FAIL;
+    run->in_store = true;
+    ls_store_commit(run->store, run->sync->mapping, run->uid, &commit, on_loop_noted, run);
+}
+
+static void on_loop_noted(void *arg, const struct ls_commit_result *result,
+                          const struct ls_err *err)
+{
+    struct ls_reconcile *run = arg;
+
+    if (!is_wanted(run))
+        return;
+    run->result.outcome = LS_OUTCOME_AGAIN;
+    run->result.again_ms = LOOP_MS;
+    finish(run, err);
+}
+
 static void act(struct ls_reconcile *run)
 {
     const struct ls_snapshot *snapshot = run->snapshot;
@@ -846,8 +919,7 @@ static void act(struct ls_reconcile *run)
             return;
         }
         if (snapshot->recent_writes > LOOP_WRITES) {
-            commit_parked(run, "loop: written %lld times in 10 minutes, in both directions",
-                          (long long)snapshot->recent_writes);
+            break_loop(run);
             return;
         }
         prepare(run);
@@ -914,9 +986,7 @@ static void note_write(struct ls_reconcile *run, enum ls_op_kind kind)
     ls_store_op_sent(run->store, run->sync->mapping, run->uid, run->fence, &run->op, on_noted, run);
 }
 
-/* ---- 9, 10: write, read back
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- 9, 10: write, read back ---- */
 
 static void on_noted(void *arg, const struct ls_err *err)
 {
@@ -1060,9 +1130,7 @@ static void on_failure_noted(void *arg, const struct ls_commit_result *result,
         finish(run, &run->failure);
 }
 
-/* ---- 11: one commit
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- 11: one commit ---- */
 
 static bool is_parked_by_return(struct ls_reconcile *run);
 static void log_conflicts(struct ls_reconcile *run, uint64_t conflicts);
@@ -1349,9 +1417,7 @@ static void on_committed(void *arg, const struct ls_commit_result *result, const
         finish(run, err);
 }
 
-/* ---- 12: changed meanwhile
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- 12: changed meanwhile ---- */
 
 static void start_over(struct ls_reconcile *run, const struct ls_err *err)
 {

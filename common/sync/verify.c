@@ -97,9 +97,7 @@ static void finish(struct ls_verify *verify, const struct ls_err *err);
 static void fini_report(struct ls_verify_report *report);
 static void free_verify(struct ls_verify *verify);
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void free_timer(uv_handle_t *handle)
 {
@@ -229,9 +227,7 @@ static int by_match(const void *a, const void *b)
     return (left->match > right->match) - (left->match < right->match);
 }
 
-/* ---- candidates
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- candidates ---- */
 
 static int64_t *counter(struct ls_verify_report *report, enum ls_difference_kind kind)
 {
@@ -277,9 +273,7 @@ static void suspect(struct ls_verify *verify, enum ls_difference_kind kind, bool
     };
 }
 
-/* ---- the database
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the database ---- */
 
 static bool is_linked(const struct ls_scan_row *row)
 {
@@ -345,9 +339,7 @@ static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, 
     list(verify);
 }
 
-/* ---- the platform
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the platform ---- */
 
 static void list(struct ls_verify *verify)
 {
@@ -507,9 +499,7 @@ static void on_stamped(void *arg, const struct ls_err *err)
     is_wanted(arg);
 }
 
-/* ---- what the platform did not list
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- what the platform did not list ---- */
 
 static void look_for_missing(struct ls_verify *verify)
 {
@@ -565,9 +555,7 @@ static void on_missing(void *arg, const struct ls_scan_row *rows, size_t count, 
     ls_store_scan(verify->store, verify->sync->mapping, next, SCAN_SLICE, on_missing, verify);
 }
 
-/* ---- the second look
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- the second look ---- */
 
 static void settle(struct ls_verify *verify)
 {
@@ -728,9 +716,7 @@ static void on_looked(void *arg, const struct ls_reconcile_result *result, const
     confirm(verify);
 }
 
-/* ---- the report
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the report ---- */
 
 static void sum_up(struct ls_verify *verify)
 {
@@ -839,9 +825,7 @@ const char *ls_difference_name(enum ls_difference_kind kind)
     return names[kind];
 }
 
-/* ---- a record in words
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- a record in words ---- */
 
 static void add_shown(struct ls_buf *out, const struct ls_value *value)
 {
@@ -882,8 +866,8 @@ void ls_verify_describe(const struct ls_mapping *mapping, const struct ls_snapsh
         const struct ls_value *base = value_at(&snapshot->base, i);
         const struct ls_value *local = value_at(&snapshot->local, i);
         const struct ls_value *other = value_at(&remote->record, i);
-        if (plan->acts[i] == LS_ACT_KEEP &&
-            (!other || other->state == LS_VALUE_MISSING || ls_value_equal(local, other)))
+        if (!other || other->state == LS_VALUE_MISSING ||
+            (ls_value_same(mapping->fields[i].type, local, other) && !(plan->park >> i & 1)))
             continue;
         ls_buf_printf(text, "%s%s: base ", first ? "" : "; ", mapping->fields[i].name);
         add_shown(text, base);

@@ -27,7 +27,7 @@ struct checking {
     bool all;
     int exit;
     size_t count, shown;
-    int64_t writes_remote, writes_local, held, parked;
+    int64_t writes_remote, writes_local, held, parked, would_link;
     struct ls_progress progress;
 };
 
@@ -213,6 +213,7 @@ static void on_done(void *arg, const struct ls_verify_report *report, const stru
     checking->writes_remote += report->writes_remote;
     checking->writes_local += report->writes_local;
     checking->held += report->held;
+    checking->would_link += report->would_link;
     checking->parked += report->parked;
     ls_looker_over(checking->looker, NULL);
 }
@@ -253,6 +254,8 @@ static void print(struct ls_cli *cli, struct checking *checking, int64_t elapsed
         return;
     }
     ls_table_print(checking->table, NULL);
+    if (checking->would_link)
+        printf("equal       %" PRId64 " on both sides, not linked yet\n", checking->would_link);
     printf("differences %zu", checking->count);
     if (checking->count)
         printf(" (each confirmed twice, %s apart)",

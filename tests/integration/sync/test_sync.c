@@ -631,9 +631,7 @@ static void killed_at_any_step__edits_of_both_sides_arrive(void **state)
     assert_true(ended);
 }
 
-/* ---- verify
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- verify ---- */
 
 struct found {
     struct world *world;

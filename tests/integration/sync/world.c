@@ -202,9 +202,7 @@ struct shop_object *world_sell(struct world *world, const char *sku, const char 
     return shop_add(&world->shop, (const char *const[]){sku, name, price, stock, ""}, FIELD_COUNT);
 }
 
-/* ---- runs
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- runs ---- */
 
 static void on_reconciled(void *arg, const struct ls_reconcile_result *result,
                           const struct ls_err *err)
@@ -249,10 +247,10 @@ static void on_one(void *arg, const struct ls_reconcile_result *result, const st
 {
     struct one *one = arg;
 
-    if (err) {
+    if (err && err->code != LS_E_FENCED) { /* a record that took this one in has it now */
         one->world->failures++;
         one->world->last_failure = *err;
-    } else if (result->outcome == LS_OUTCOME_AGAIN && result->absent) {
+    } else if (!err && result->outcome == LS_OUTCOME_AGAIN && result->absent) {
         begin_one(one, true);
         return;
     }

@@ -137,7 +137,10 @@ async function startEverything() {
         const found = runnerPids();
         return found.length >= 2 && call(['queue', 'list']).status === 0 ? found : null;
     });
+    const address = await waitFor('the address of the admin server', 5000, adminAddress);
     term.done(`master ${demo.pool.pid}, Redis, runners ${runners.join(' and ')}, scheduler, relay, admin`, startedAt);
+    term.note(`metrics: http://${address}/metrics`);
+    demand((await fetch(`http://${address}/healthz`)).ok, 'the pool does not say that it is healthy');
 }
 
 // A new sync links and compares; it may not write on either side.
@@ -549,6 +552,8 @@ const runnerPids = () => childrenOf(demo.pool.pid).filter(({ comm, cmdline }) =>
 
 const logLines = () => (existsSync(logPath()) ? readFileSync(logPath(), 'utf8').split('\n') : []);
 
+const adminAddress = () => logLines().map((text) => /admin\.listening: http:\/\/([\d.]+:\d+)/.exec(text)?.[1]).find(Boolean);
+
 function readAlerts() {
     const file = join(demo.folder, 'alerts.jsonl');
     return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean).map((text) => JSON.parse(text)) : [];
@@ -589,12 +594,11 @@ function abort(signal) {
 
 function leaveUp() {
     const pids = [demo.pool, demo.store.child, demo.alerts.child].map(({ pid }) => pid);
-    const admin = logLines().map((text) => /admin\.\S+.*?(127\.0\.0\.1:\d+)/.exec(text)?.[1]).find(Boolean);
     const redis = (readFileSync(join(demo.folder, 'up.log'), 'utf8').match(/redis-cli .*/) ?? ['lockstep redis-cli'])[0];
     term.step('It stays up');
     for (const [name, value] of [
         ['PATH', `export PATH=${resolve(options.build, 'bin')}:$PATH`], ['config', `export LOCKSTEP_CONFIG=${configPath()}`],
-        ['metrics', admin ? `http://${admin}/metrics` : 'see the log'], ['redis', redis], ['log', logPath()], ['alerts', join(demo.folder, 'alerts.jsonl')],
+        ['metrics', `http://${adminAddress()}/metrics`], ['redis', redis], ['log', logPath()], ['alerts', join(demo.folder, 'alerts.jsonl')],
     ]) {
         term.line(`    ${name.padEnd(8)}${value}`);
     }

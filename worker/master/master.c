@@ -115,7 +115,7 @@ static void on_redis_end(struct ls_master *master, int status);
 static void on_child_end(struct ls_master *master, size_t at, int status);
 static void settle_slot(struct ls_master *master, struct slot *slot, struct child *child,
                         int status, int64_t now);
-static void remember_death(struct ls_master *master, struct child *child);
+static void remember_death(struct ls_master *master, struct child *child, int status);
 static void tell_deaths(struct ls_master *master, int64_t now);
 static void check_beats(struct ls_master *master, int64_t now);
 static void advance_stop(struct ls_master *master, int64_t now);
@@ -592,7 +592,7 @@ static void on_child_end(struct ls_master *master, size_t at, int status)
 
     read_child(master,
                child); /* its last words: the newest identities, or why it could not start */
-    remember_death(master, child);
+    remember_death(master, child, status);
     ls_log(clean ? LS_LOG_INFO : LS_LOG_WARN, clean ? "child.ended" : "child.died",
            "%s %d (pid %d) %s", ls_role_name(child->role), child->index, (int)child->pid,
            describe_end(status, how, sizeof how));
@@ -639,7 +639,7 @@ static void settle_slot(struct ls_master *master, struct slot *slot, struct chil
                ls_role_name(slot->role), slot->index, slot->restart.failures, (long long)delay);
 }
 
-static void remember_death(struct ls_master *master, struct child *child)
+static void remember_death(struct ls_master *master, struct child *child, int status)
 {
     struct death *death;
 
@@ -654,6 +654,7 @@ static void remember_death(struct ls_master *master, struct child *child)
     *death = (struct death){.message = child->names, .at_ms = ls_clock_mono_ms()};
     death->message->type = LS_MESSAGE_CHILD_DIED;
     death->message->pid = child->pid;
+    death->message->number = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !child->killed;
     child->names = NULL;
 }
 

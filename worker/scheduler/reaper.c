@@ -16,6 +16,11 @@
 #define SLICE LS_STEAL_MAX
 #define LOOK_MAX 64 /* expired workers looked at in one beat */
 
+struct dead_worker {
+    char worker[LS_WORKER_ID_SIZE];
+    bool killed; /* from outside */
+};
+
 struct ls_reaper {
     struct ls_redis *redis; /* borrowed */
     struct ls_reaper_options options;
@@ -31,16 +36,16 @@ struct ls_reaper {
     int64_t steady_since_ms; /* boot clock: our turns have had no gap since; 0: there is none yet */
     int64_t last_turn_ms;
     int64_t redis_ms;                /* Redis' time at the last reply */
-    char (*dead)[LS_WORKER_ID_SIZE]; /* owned: known to have ended, oldest first */
+    struct dead_worker *dead; /* owned: known to have ended, oldest first */
     size_t dead_count;
     char expired[LOOK_MAX][LS_WORKER_ID_SIZE]; /* lease ran out at the last look */
     size_t expired_count;
     char victim[LS_WORKER_ID_SIZE]; /* of the steal under way */
-    bool victim_known;
+    bool victim_known, victim_killed;
     int64_t stolen; /* of this victim so far */
 };
 
-static void push_dead(struct ls_reaper *reaper, const char *worker);
+static void push_dead(struct ls_reaper *reaper, const char *worker, bool killed);
 static void drop_victim(struct ls_reaper *reaper);
 static void step(struct ls_reaper *reaper);
 static void send_adopt(struct ls_reaper *reaper);
@@ -106,13 +111,13 @@ void ls_reaper_beat(struct ls_reaper *reaper)
     step(reaper);
 }
 
-void ls_reaper_died(struct ls_reaper *reaper, const char *worker)
+void ls_reaper_died(struct ls_reaper *reaper, const char *worker, bool killed)
 {
-    push_dead(reaper, worker);
+    push_dead(reaper, worker, killed);
     step(reaper);
 }
 
-static void push_dead(struct ls_reaper *reaper, const char *worker)
+static void push_dead(struct ls_reaper *reaper, const char *worker, bool killed)
 {
     if (reaper->dead_count == DEAD_MAX) {
         memmove(reaper->dead, reaper->dead + 1,
@@ -120,7 +125,8 @@ static void push_dead(struct ls_reaper *reaper, const char *worker)
         reaper->dead_count--;
     }
     reaper->dead = ls_xrealloc(reaper->dead, (reaper->dead_count + 1) * sizeof *reaper->dead);
-    snprintf(reaper->dead[reaper->dead_count++], sizeof *reaper->dead, "%s", worker);
+    reaper->dead[reaper->dead_count].killed = killed;
+    snprintf(reaper->dead[reaper->dead_count++].worker, LS_WORKER_ID_SIZE, "%s", worker);
 }
 
 /* The steal is over without having been finished. Known to be dead stays known, however the
@@ -128,7 +134,7 @@ static void push_dead(struct ls_reaper *reaper, const char *worker)
 static void drop_victim(struct ls_reaper *reaper)
 {
     if (reaper->victim[0] && reaper->victim_known)
-        push_dead(reaper, reaper->victim);
+        push_dead(reaper, reaper->victim, reaper->victim_killed);
     reaper->victim[0] = 0;
 }
 
@@ -307,9 +313,11 @@ static void send_steal(struct ls_reaper *reaper)
         reaper->stolen = 0;
         reaper->victim_known = reaper->dead_count > 0;
         if (reaper->victim_known) {
-            memcpy(reaper->victim, reaper->dead[0], sizeof reaper->victim);
+            memcpy(reaper->victim, reaper->dead[0].worker, sizeof reaper->victim);
+            reaper->victim_killed = reaper->dead[0].killed;
             memmove(reaper->dead, reaper->dead + 1, --reaper->dead_count * sizeof *reaper->dead);
         } else {
+            reaper->victim_killed = false;
             memcpy(reaper->victim, reaper->expired[--reaper->expired_count], sizeof reaper->victim);
         }
     }
@@ -381,7 +389,10 @@ static void on_left(void *arg, const struct ls_reply *reply, const struct ls_err
 static void settle(struct ls_reaper *reaper, const struct ls_claims *claims, const char *victim)
 {
     struct ls_settle_options options = {
-        .crash_limit = reaper->options.crash_limit, .victim = victim, .now_ms = reaper->redis_ms};
+        .crash_limit = reaper->options.crash_limit,
+        .killed = reaper->victim[0] && reaper->victim_killed,
+        .victim = victim,
+        .now_ms = reaper->redis_ms};
 
     ls_settle_stolen(&reaper->turn, claims, &options);
     if (claims->count)

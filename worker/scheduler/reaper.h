@@ -36,8 +36,9 @@ void ls_reaper_up(struct ls_reaper *reaper, const char *worker);
 void ls_reaper_down(struct ls_reaper *reaper);
 /* Every beat_ms: renew the lease, look for the dead. */
 void ls_reaper_beat(struct ls_reaper *reaper);
-/* The process behind these workers is known to have ended. Copied. */
-void ls_reaper_died(struct ls_reaper *reaper, const char *worker);
+/* The process behind this worker is known to have ended; killed: by a SIGKILL from outside, not by
+ * what it ran. Copied. */
+void ls_reaper_died(struct ls_reaper *reaper, const char *worker, bool killed);
 /* Finish what is in hand and what is known to be dead, leave, then call left. When Redis is away:
  * at once. */
 void ls_reaper_leave(struct ls_reaper *reaper);

@@ -252,7 +252,7 @@ static void on_message(void *arg, const struct ls_message *message)
     }
     for (size_t i = 0; i < message->name_count; i++)
         for (size_t j = 0; j < scheduler->reaper_count; j++)
-            ls_reaper_died(scheduler->reapers[j], message->names[i]);
+            ls_reaper_died(scheduler->reapers[j], message->names[i], message->number == 1);
 }
 
 static void on_drain(void *arg, int grace_ms)

@@ -53,7 +53,8 @@ static int count_suspects(const struct ls_claims *claims)
 static void settle_one(struct ls_turn *turn, const struct ls_claim *claim, int suspects,
                        const struct ls_settle_options *options, struct ls_settle_result *result)
 {
-    int limit = options->crash_limit ? options->crash_limit : LS_RETRY_CRASH_LIMIT;
+    int limit = (options->crash_limit ? options->crash_limit : LS_RETRY_CRASH_LIMIT) *
+                (options->killed ? LS_SETTLE_KILLED : 1);
     struct ls_envelope envelope = {0};
     struct ls_err err = LS_ERR_INIT;
     struct ls_buf text = {0};

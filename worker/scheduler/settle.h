@@ -10,10 +10,16 @@
 #ifndef LS_SCHEDULER_SETTLE_H
 #define LS_SCHEDULER_SETTLE_H
 
+#include <stdbool.h>
+
 #include "common/queue/turn.h"
+
+#define LS_SETTLE_KILLED 4
 
 struct ls_settle_options {
     int crash_limit;    /* 0: LS_RETRY_CRASH_LIMIT */
+    bool killed;        /* the process got a SIGKILL from outside (an operator, the kernel's memory
+                         * killer): a job must have been there LS_SETTLE_KILLED times as often */
     const char *victim; /* the worker that died, for the letters; NULL: unknown */
     int64_t now_ms;     /* Redis' time */
 };

@@ -54,9 +54,10 @@ static void hold_crashed(int n, int crashes)
     hold(text);
 }
 
-static struct ls_settle_result settle(struct ls_buf *settles)
+static struct ls_settle_result settle_death(struct ls_buf *settles, bool killed)
 {
-    const struct ls_settle_options options = {.victim = "host-1-x", .now_ms = 1700000000000};
+    const struct ls_settle_options options = {
+        .victim = "host-1-x", .killed = killed, .now_ms = 1700000000000};
     struct ls_turn turn = {0};
     struct ls_settle_result result = ls_settle_stolen(&turn, &hand.claims, &options);
 
@@ -65,6 +66,11 @@ static struct ls_settle_result settle(struct ls_buf *settles)
                turn.settles.args.length);
     ls_turn_fini(&turn);
     return result;
+}
+
+static struct ls_settle_result settle(struct ls_buf *settles)
+{
+    return settle_death(settles, false);
 }
 
 static void settle__jobs_of_a_killed_runner__go_back_with_one_crash_more(void **state)
@@ -103,6 +109,19 @@ static void settle__the_only_suspect__is_charged_and_dies_at_the_limit(void **st
     assert_non_null(strstr(settles.data, "\"class\":\"crash\""));
     assert_non_null(strstr(settles.data, "its worker process died 5 times while it ran"));
     assert_non_null(strstr(settles.data, "\"fence\":7"));
+    ls_buf_fini(&settles);
+}
+
+static void settle__the_only_suspect_of_a_kill_from_outside__lives_longer(void **state)
+{
+    struct ls_buf settles = {0};
+
+    begin_hand();
+    hold_crashed(1, LS_RETRY_SUSPECT_FROM + LS_RETRY_CRASH_LIMIT - 1);
+    assert_int_equal(settle_death(&settles, true).later, 1);
+    begin_hand();
+    hold_crashed(1, LS_RETRY_SUSPECT_FROM + LS_RETRY_CRASH_LIMIT * LS_SETTLE_KILLED - 1);
+    assert_int_equal(settle_death(&settles, true).dead, 1);
     ls_buf_fini(&settles);
 }
 
@@ -162,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settle__jobs_of_a_killed_runner__go_back_with_one_crash_more),
         cmocka_unit_test(settle__the_only_suspect__is_charged_and_dies_at_the_limit),
+        cmocka_unit_test(settle__the_only_suspect_of_a_kill_from_outside__lives_longer),
         cmocka_unit_test(settle__several_suspects__none_is_charged),
         cmocka_unit_test(settle__raw_push__gets_an_id_and_its_form),
         cmocka_unit_test(settle__what_is_no_envelope__is_dead_with_its_bytes),

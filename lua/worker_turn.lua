@@ -270,7 +270,8 @@ if claim > 0 and paused == 0 then
         end
         key = sub(item, 2)
         envelope = found[key]
-        if envelope or tool.state[key] or (#key <= 512 and match(key, '^[^"\\%c]+$')) then
+        if envelope or tool.state[key] or (#key <= 512 and match(key, '^[^"\\%c]+$') and
+              string.gsub(key, '[%z\1-\127\194-\244][\128-\191]*', '') == '') then
           go = follow(tool, key, envelope, paid)
         else
           key, envelope = nil, item          -- no pointer of ours, but a push that is no envelope: it will lie in dead

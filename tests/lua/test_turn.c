@@ -201,13 +201,15 @@ static void turn__what_can_be_no_pointer__is_claimed_as_it_is(void **state)
     join("w");
     push_raw(keys.pending, "@");
     push_raw(keys.pending, "@say \"hello\"");
-    push_raw(keys.pending, "@gone"); /* a pointer whose job was done meanwhile */
+    push_raw(keys.pending, "@\xff\xfe");
+    push_raw(keys.pending, "@g\xc3\xb6ne"); /* a pointer whose job was done meanwhile */
     take_turn(NULL, "w", 10, &got);
-    assert_int_equal(got.count, 2);
-    assert_false(got.at[0].keyed || got.at[1].keyed);
+    assert_int_equal(got.count, 3);
+    assert_false(got.at[0].keyed || got.at[1].keyed || got.at[2].keyed);
     assert_string_equal(got.at[0].envelope, "@");
     assert_string_equal(got.at[1].envelope, "@say \"hello\"");
-    assert_int_equal(redis_int("HLEN", ls_keys_running(&keys, "w", running), NULL), 2);
+    assert_string_equal(got.at[2].envelope, "@\xff\xfe");
+    assert_int_equal(redis_int("HLEN", ls_keys_running(&keys, "w", running), NULL), 3);
     assert_int_equal(redis_int("EXISTS", keys.keys, NULL), 0);
 }
 

@@ -1,8 +1,9 @@
 // The admin server: numbers, health, pushing over HTTP, and clients that do not behave.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import net from 'node:net';
 import { test } from 'node:test';
-import { httpJob, pause, pushRaw, until, withStage } from '../support/stage.mjs';
+import { CLI, httpJob, pause, pushRaw, until, withStage } from '../support/stage.mjs';
 
 const address = async (pool) => (await pool.logged(/admin\.listening: (http:\/\/[\d.]+:\d+)/))[1];
 const CONFIG = 'runners: 1\nadmin: {listen: "127.0.0.1:0", token: s3cret}';
@@ -50,6 +51,23 @@ test('metrics are well-formed and count what happened', withStage(async (stage) 
     assert.equal(families.lockstep_redis_up.samples[0][1], 1);
     assert.equal(families.lockstep_runners.samples[0][1], 1);
     assert.equal(families.lockstep_queue_waiting.samples.length, 3);
+}));
+
+test('numbers belong to their queue, also while Redis learns the scripts', withStage(async (stage) => {
+    const server = await stage.redis();
+    const pool = await stage.pool(`redis: ${server.url}\n${CONFIG}\nqueues: {a: {}, b: {}}`);
+    const base = await address(pool);
+    const redis = await stage.connect(server.socket);
+
+    for (let round = 0; round < 3; round++) {
+        await redis.call('RPUSH', 'lockstep:{b}:dead', 'x');
+        await redis.call('SCRIPT', 'FLUSH');
+        // One of the two scripts of a look is known again, the other is not.
+        execFileSync(CLI, ['worker', 'list'], { env: { ...process.env, LOCKSTEP_REDIS: server.url } });
+        await pause(600); // older than a snapshot may be
+        const dead = parseMetrics(await (await fetch(`${base}/metrics`)).text()).lockstep_queue_dead.samples;
+        assert.deepEqual(Object.fromEntries(dead), { 'queue="default"': 0, 'queue="a"': 0, 'queue="b"': round + 1 });
+    }
 }));
 
 test('readyz follows Redis, healthz does not', withStage(async (stage) => {

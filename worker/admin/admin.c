@@ -273,8 +273,6 @@ static void ask_queue(struct ls_admin *admin)
 {
     ls_queue_stat_build(&admin->cmd, &admin->keys[admin->next_queue]);
     ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_stat, admin);
-    ls_worker_list_build(&admin->cmd, &admin->keys[admin->next_queue]);
-    ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_workers, admin);
 }
 
 static void on_stat(void *arg, const struct ls_reply *reply, const struct ls_err *err)
@@ -286,6 +284,9 @@ static void on_stat(void *arg, const struct ls_reply *reply, const struct ls_err
         ls_queue_view_set(&admin->snapshot.queues[admin->next_queue], &stat);
     else
         admin->snapshot.queues[admin->next_queue].known = false;
+    /* Only now: a script that Redis does not have yet is answered after those sent behind it. */
+    ls_worker_list_build(&admin->cmd, &admin->keys[admin->next_queue]);
+    ls_redis_send(admin->redis, &admin->cmd, LOOK_MS, on_workers, admin);
 }
 
 static void on_workers(void *arg, const struct ls_reply *reply, const struct ls_err *err)

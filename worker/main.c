@@ -68,13 +68,15 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     config = ls_config_load(pool.options.config_path, &err);
-    if (!config)
-        return fail(&err, LS_EXIT_USAGE);
+    if (!config) {
+        status = fail(&err, LS_EXIT_USAGE);
+        goto done;
+    }
     pool.configs[pool.config_count++] = config;
     ls_title_init(argc, argv);
-    if (ls_user_drop(config->user, &err) < 0 || apply_log(config, pool.options.log, &err) < 0)
-        return fail(&err, LS_EXIT_FAILED);
-    if (pool.options.role) {
+    if (ls_user_drop(config->user, &err) < 0 || apply_log(config, pool.options.log, &err) < 0) {
+        status = fail(&err, LS_EXIT_FAILED);
+    } else if (pool.options.role) {
         status = run_alone(config, pool.options.role);
     } else {
         ls_log_set_role("master");
@@ -82,6 +84,7 @@ int main(int argc, char **argv)
         fill_settings(config, &settings);
         status = ls_master_run(&settings);
     }
+done:
     while (pool.config_count)
         ls_config_free(pool.configs[--pool.config_count]);
     free(pool.options.config_path);

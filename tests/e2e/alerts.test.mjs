@@ -100,11 +100,13 @@ describe('alerts', { concurrency: 4 }, () => {
 
     test('stale_data fires once when nothing is synced although syncs exist', withStage(async (stage) => {
         const hook = await stage.receiver();
-        const pool = await stage.pool(`alerts: [{to: "${hook.url}/alert"}]
+        const server = await stage.redis();
+        const pool = await stage.pool(`redis: ${server.url}
+alerts: [{to: "${hook.url}/alert"}]
 alert_rules: {tick: 100ms, stale: 1s, exhausted: false}
 accounts: {shop: {platform: woocommerce, url: "${hook.url}", consumer_key: ck, consumer_secret: cs}}
 store: sqlite:${stage.path('shop.db')}
-syncs: {products: {account: shop, table: products, every: 1h, scan: 0, fields: {name: {}}}}`, { wait: false });
+syncs: {products: {account: shop, table: products, every: 1h, scan: 0, fields: {name: {}}}}`, { wait: false, args: ['--role', 'scheduler'] });
 
         assert.ok(pool);
         await until('the notice', () => firing(hook, 'stale_data').length === 1, 15_000);

@@ -74,13 +74,14 @@ describe('refusals', { concurrency: 4 }, () => {
 
     test('a second pool on the same SQLite store is refused by name', withStage(async (stage) => {
         const server = await stage.redis();
-        const config = `redis: ${server.url}\nstore: sqlite:${stage.path('shop.db')}`;
+        const lock = stage.path('shop.db.lockstep-lock');
 
-        writeFileSync(stage.path('shop.db'), '');
-        await stage.pool(config, { name: 'first', wait: false }).then((pool) => pool.logged('pool.started'));
-        const second = await stage.pool(config, { name: 'second', wait: false });
-        assert.equal(await second.ended(), 1);
-        assert.match(second.log(), /shop\.db' is in use by another pool \(pid \d+\)/);
+        writeFileSync(lock, '4711\n'); // as another pool would hold it
+        stage.spawn('flock', ['--no-fork', lock, 'sleep', '60'], { stdio: 'ignore' });
+        await until('the lock to be held', () => stage.processes().some(({ command }) => command === 'sleep 60'));
+        const pool = await stage.pool(`redis: ${server.url}\nstore: sqlite:${stage.path('shop.db')}`, { wait: false });
+        assert.equal(await pool.ended(), 1);
+        assert.match(pool.log(), /pool\.failed: store 'sqlite:.*shop\.db' is in use by another pool \(pid 4711\)/);
     }));
 
     test('what cannot be a job lies in dead byte for byte, an unknown kind is named', withStage(async (stage) => {

@@ -91,7 +91,7 @@ struct ls_mark {
 struct ls_marks_query {
     const char *account, *entity;  /* of one sync; NULL: of every active sync */
     bool high_only;
-    size_t limit;                  /* records; 0: 500 */
+    size_t limit;                  /* records; 0: 500; at most 2,000 */
     int64_t repush_before_ms;      /* also those handed over before this time and still there; 0: none */
 };
 typedef void ls_store_marks_cb(void *arg, const struct ls_mark *marks, size_t count, const struct ls_err *err);

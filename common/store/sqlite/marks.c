@@ -6,6 +6,7 @@
 #include "common/store/sqlite/link.h"
 
 #define TAKE_LIMIT 500
+#define TAKE_MAX 2000
 
 /* ---- take ------------------------------------------------------------------------------------ */
 
@@ -191,6 +192,8 @@ void ls_sqlite_marks_take(struct ls_store *store, const struct ls_marks_query *q
     take->entity = ls_xstrdup(query->entity);
     take->high_only = query->high_only;
     take->limit = query->limit ? (int64_t)query->limit : TAKE_LIMIT;
+    if (take->limit > TAKE_MAX)
+        take->limit = TAKE_MAX;
     take->repush_before_ms = query->repush_before_ms;
     take->done = done;
     take->arg = arg;

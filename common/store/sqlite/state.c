@@ -67,11 +67,11 @@ static enum request_result status_run(struct ls_turn_db *turn, struct request *r
         ls_db_int(&turn->db, &status->oldest_dirty_at, 0, err,
                   "SELECT min(first_at) FROM lockstep_dirty WHERE account = ?1 AND entity = ?2",
                   "tt", mapping->account, mapping->entity) < 0 ||
-        ls_db_int(
-            &turn->db, &status->conflicts, 0, err,
-            "SELECT count(*) FROM lockstep_conflict AS c JOIN lockstep_link AS l ON l.id = c.link "
-            "WHERE c.closed_at IS NULL AND l.account = ?1 AND l.entity = ?2",
-            "tt", mapping->account, mapping->entity) < 0)
+        ls_db_int(&turn->db, &status->conflicts, 0, err,
+                  "SELECT count(*) FROM lockstep_conflict AS c CROSS JOIN lockstep_link AS l ON "
+                  "l.id = c.link "
+                  "WHERE c.closed_at IS NULL AND l.account = ?1 AND l.entity = ?2",
+                  "tt", mapping->account, mapping->entity) < 0)
         return REQUEST_FAILED;
     return REQUEST_OK;
 }
@@ -507,13 +507,13 @@ static enum request_result conflicts_run(struct ls_turn_db *turn, struct request
     int found;
 
     conflicts_reset(get);
-    if (ls_db_query(
-            &turn->db, &row, err,
-            "SELECT l.uid, l.local_id, l.remote_id, c.field, c.base, c.local, c.remote, "
-            "c.opened_at FROM lockstep_conflict AS c JOIN lockstep_link AS l ON l.id = c.link "
-            "WHERE c.closed_at IS NULL AND l.account = ?1 AND l.entity = ?2 "
-            "ORDER BY c.opened_at, c.id LIMIT ?3",
-            "tti", get->mapping->account, get->mapping->entity, get->limit) < 0)
+    if (ls_db_query(&turn->db, &row, err,
+                    "SELECT l.uid, l.local_id, l.remote_id, c.field, c.base, c.local, c.remote, "
+                    "c.opened_at FROM lockstep_conflict AS c CROSS JOIN lockstep_link AS l ON l.id "
+                    "= c.link "
+                    "WHERE c.closed_at IS NULL AND l.account = ?1 AND l.entity = ?2 "
+                    "ORDER BY c.opened_at, c.id LIMIT ?3",
+                    "tti", get->mapping->account, get->mapping->entity, get->limit) < 0)
         return REQUEST_FAILED;
     while ((found = ls_db_next(&turn->db, row, err)) > 0) {
         get->conflicts = ls_xrealloc(get->conflicts, (get->count + 1) * sizeof *get->conflicts);

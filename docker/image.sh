@@ -72,7 +72,8 @@ else
   container_kill() { kill -KILL "$(container_pid1 "$1")"; wait "$(cat "$scratch/$1.pid")" 2>/dev/null || true; }
   container_stop() { kill -TERM "$(container_pid1 "$1")"; wait "$(cat "$scratch/$1.pid")"; }
   container_health() { chroot "$(cat "$scratch/$1.root")" bash -c "$health"; }
-  container_remove() { kill -KILL "$(cat "$scratch/$1.pid")"; image rm "lockstep-$1"; }
+  # Pid 1 first: it changed its user, so the kernel no longer ends it with unshare.
+  container_remove() { kill -KILL "$(container_pid1 "$1")" "$(cat "$scratch/$1.pid")"; image rm "lockstep-$1"; }
 fi
 trap finish EXIT
 
@@ -114,7 +115,7 @@ redis-server --port "$redis_port" --bind 127.0.0.1 --dir "$scratch" --appendonly
   --maxmemory-policy noeviction --logfile "$scratch/redis.log" &
 pids+=($!)
 wait_for 10 "Redis" queue PING
-node tests/platforms/sink.mjs --port 0 >"$scratch/sink.json" 2>"$scratch/sink.log" &
+node tests/platforms/sink.mjs --port 0 --delay-ms 50 >"$scratch/sink.json" 2>"$scratch/sink.log" &
 pids+=($!)
 wait_for 10 "the HTTP sink" grep -q url "$scratch/sink.json"
 sink=$(sed -n 's/.*"url": *"\([^"]*\)".*/\1/p' "$scratch/sink.json")

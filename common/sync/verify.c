@@ -167,8 +167,7 @@ static void tell(struct ls_verify *verify, const char *phase, int64_t done, int6
         verify->request.progress(verify->arg, &progress);
 }
 
-/* ---- small sets of 64-bit hashes: appended, then sorted once
- * -------------------------------------------------------------------------- */
+/* ---- small sets of 64-bit hashes: appended, then sorted once ---- */
 
 static void add_hash(uint64_t **hashes, size_t *count, size_t *room, uint64_t hash)
 {
@@ -684,6 +683,8 @@ static void on_look(void *arg, const struct ls_explanation *look)
     difference->remote_writes =
         count_bits(plan->push) + (plan->verdict == LS_VERDICT_CREATE_REMOTE);
     difference->local_writes = count_bits(plan->pull) + (plan->verdict == LS_VERDICT_CREATE_LOCAL);
+    if (snapshot->state == LS_LINK_PARKED && !plan->park) /* not by itself: it waits for a change */
+        difference->remote_writes = difference->local_writes = 0;
     difference->cause = cause_of(difference, snapshot);
     difference->why = ls_xstrdup(snapshot->error);
     if (!difference->local_id)

@@ -240,8 +240,7 @@ static void on_done(void *arg, const struct ls_reconcile_result *result, const s
     ls_looker_over(explaining->looker, err);
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 static int print_rules(struct ls_cli *cli)
 {

@@ -478,8 +478,7 @@ static int stop(struct ls_cli *cli, const char *name)
     return code;
 }
 
-/* ---- now, and what was
- * ---------------------------------------------------------------------------- */
+/* ---- now, and what was ---- */
 
 static int run_now(struct ls_cli *cli, const char *name)
 {

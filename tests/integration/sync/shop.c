@@ -154,8 +154,7 @@ static void count_request(struct shop *shop)
             bring_home(shop, i--);
 }
 
-/* ---- the connector
- * -------------------------------------------------------------------------------- */
+/* ---- the connector ---- */
 
 static enum shop_trouble ask_trouble(struct shop *shop, bool write)
 {

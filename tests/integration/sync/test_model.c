@@ -63,8 +63,7 @@ static const char *sku_of(int record, char out[16])
     return out;
 }
 
-/* ---- what people do
- * ------------------------------------------------------------------------------------ */
+/* ---- what people do ---- */
 
 static void edit_here(struct day *day, int record)
 {
@@ -118,8 +117,7 @@ static void make_record(struct day *day)
     }
 }
 
-/* ---- trouble
- * ---------------------------------------------------------------------------------------------- */
+/* ---- trouble ---- */
 
 static enum shop_trouble trouble(struct shop *shop, bool write)
 {

@@ -449,8 +449,67 @@ static void many_records__share_requests(void **state)
     close_world(world);
 }
 
-/* ---- deltas
- * --------------------------------------------------------------------------------------------- */
+/* ---- policies ---- */
+
+static void edit_name_on_both_sides(struct world *world, struct shop_object *object)
+{
+    world_sql(world, "UPDATE products SET name = 'ours' WHERE id = 1");
+    shop_edit(&world->shop, object, NAME, "theirs", false);
+    world_drain(world, 4);
+}
+
+static void policies__decide_what_both_sides_changed(void **state)
+{
+    static const struct {
+        const char *policy, *here, *there;
+        int conflicts;
+    } cases[] = {
+        {"fields", "ours", "theirs", 1},    {"manual", "ours", "theirs", 1},
+        {"local", "ours", "ours", 0},       {"remote", "theirs", "theirs", 0},
+        {"version", "theirs", "theirs", 1},
+    };
+
+    test_log_start();
+    for (size_t i = 0; i < LS_COUNT(cases); i++) {
+        struct world *world = open_world(cases[i].policy);
+        struct shop_object *object = linked(world, 1, "A");
+        edit_name_on_both_sides(world, object);
+        assert_string_equal(local(world, 1, "name"), cases[i].here);
+        assert_string_equal(object->fields[NAME], cases[i].there);
+        assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"),
+                         cases[i].conflicts);
+        assert_int_equal(world_count(world, "lockstep_dirty"), 0);
+        close_world(world);
+    }
+    test_log_stop();
+}
+
+static void last_write_wins__only_where_the_clocks_are_beyond_doubt(void **state)
+{
+    struct world *world = open_world("last_write_wins");
+    struct shop_object *object;
+
+    test_log_start();
+    world->shop.now_ms = ls_clock_wall_ms() - 60000;
+    object = linked(world, 1, "A");
+    world_sql(world, "UPDATE products SET name = 'older' WHERE id = 1");
+    world->shop.now_ms = ls_clock_wall_ms() + 10000; /* the shop's edit is later by its clock, */
+    shop_edit(&world->shop, object, NAME, "newer", false);
+    world->shop.now_ms = ls_clock_wall_ms(); /* which goes right */
+    world_drain(world, 4);
+    assert_string_equal(local(world, 1, "name"), "newer");
+    world_sql(world, "UPDATE products SET name = 'same moment' WHERE id = 1");
+    world->shop.now_ms = ls_clock_wall_ms() + 1000;
+    shop_edit(&world->shop, object, NAME, "the same", false);
+    world_drain(world, 4);
+    assert_string_equal(local(world, 1, "name"), "same moment");
+    assert_string_equal(object->fields[NAME], "the same");
+    assert_int_equal(world_count(world, "lockstep_conflict WHERE closed_at IS NULL"), 1);
+    test_log_stop();
+    close_world(world);
+}
+
+/* ---- deltas ---- */
 
 static struct world *full_world(int count)
 {
@@ -570,8 +629,7 @@ static void scan__finds_stock_that_moves_no_stamp(void **state)
     close_world(world);
 }
 
-/* ---- kills at every step
- * ------------------------------------------------------------------------------------ */
+/* ---- kills at every step ---- */
 
 static void never(void *arg, const struct ls_reconcile_result *result, const struct ls_err *err)
 {
@@ -751,6 +809,8 @@ int main(void)
         cmocka_unit_test(edit_while_the_write_is_out__is_not_lost),
         cmocka_unit_test(lost_claim__writes_nothing),
         cmocka_unit_test(many_records__share_requests),
+        cmocka_unit_test(policies__decide_what_both_sides_changed),
+        cmocka_unit_test(last_write_wins__only_where_the_clocks_are_beyond_doubt),
         cmocka_unit_test(delta__120_200_and_500_changes__none_is_lost),
         cmocka_unit_test(delta__more_than_a_batch_under_one_stamp__none_is_lost),
         cmocka_unit_test(delta__restarted_after_each_page__loses_nothing),

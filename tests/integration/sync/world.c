@@ -25,6 +25,8 @@ static const char config_text[] =
     "    batch: 100\n"
     "    policy: %s\n"
     "    match: sku\n"
+    "    updated_at: id\n"
+    "    version: id\n"
     "    fields:\n"
     "      sku: {remote: sku, owner: merge}\n"
     "      name: {remote: name, owner: merge, check: 'not empty'}\n"
@@ -139,8 +141,7 @@ void world_start(struct world *world)
     must(&world->err);
 }
 
-/* ---- the database
- * ----------------------------------------------------------------------------------- */
+/* ---- the database ---- */
 
 void world_sql(struct world *world, const char *format, ...)
 {

@@ -226,8 +226,7 @@ static void fail(struct record_run *record, const struct ls_err *err)
 {
     struct ls_run *run = record->run;
     struct ls_sync *sync = record->sync;
-    bool dead = err->code == LS_E_PERMANENT || err->code == LS_E_INVALID ||
-                err->code == LS_E_TOO_BIG || err->code == LS_E_NOT_FOUND;
+    bool dead = ls_run_would_die(run, err);
     char what[sizeof record->what], uid[600];
 
     memcpy(what, record->what, sizeof what);

@@ -74,6 +74,9 @@ void ls_run_ok(struct ls_run *run);
 /* End: failed; the code decides between retry, parking and dead (common/job/class.h).
  * LS_E_CANCELLED and LS_E_FENCED: given back, no attempt counted. */
 void ls_run_fail(struct ls_run *run, const struct ls_err *err);
+/* Would this failure make a dead letter of it? For handlers that keep books of their own; ask just
+ * before ls_run_fail. */
+bool ls_run_would_die(const struct ls_run *run, const struct ls_err *err);
 /* End: back into the queue after delay_ms (0 = at the tail now) with this data (NULL: as it is);
  * counts no attempt. */
 void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t length);

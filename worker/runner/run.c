@@ -241,24 +241,31 @@ static void park(struct ls_run *run, const struct ls_retry *retry, const struct 
             "account '%s' waits for %lld ms: %s", account, (long long)retry->park_ms, err->text);
 }
 
-/* A failed run: retry, park, give back or bury, as policy and history say. */
-static void settle_failure(struct ls_run *run, const struct ls_err *err)
+/* What policy and history make of a failure. */
+static struct ls_retry judge(const struct ls_run *run, const struct ls_err *err)
 {
-    struct seat *seat = run->seat;
-    struct ls_envelope *envelope = &run->envelope;
+    const struct ls_envelope *envelope = &run->envelope;
     struct ls_retry_policy policy = envelope->retry;
-    enum ls_class klass = ls_class_of(err);
-    struct ls_failure failure = {.klass = klass,
+    struct ls_failure failure = {.klass = ls_class_of(err),
                                  .retry_after_ms = err->retry_after_ms,
                                  .has_account = envelope->account.length > 0,
                                  .attempt = envelope->attempt,
                                  .crashes = envelope->crashes,
                                  .first_failed_at = envelope->first_failed_at,
-                                 .now_ms = seat_now_ms(seat)};
-    struct ls_retry retry;
+                                 .now_ms = seat_now_ms(run->seat)};
 
-    ls_retry_fill(&policy, &seat->policy);
-    retry = ls_retry_decide(&policy, &failure);
+    ls_retry_fill(&policy, &run->seat->policy);
+    return ls_retry_decide(&policy, &failure);
+}
+
+/* A failed run: retry, park, give back or bury. */
+static void settle_failure(struct ls_run *run, const struct ls_err *err)
+{
+    struct seat *seat = run->seat;
+    struct ls_envelope *envelope = &run->envelope;
+    enum ls_class klass = ls_class_of(err);
+    struct ls_retry retry = judge(run, err);
+
     if (retry.action == LS_RETRY_DEAD) {
         struct burial burial = {.klass = ls_class_name(klass),
                                 .why = retry.why,
@@ -432,6 +439,11 @@ void ls_run_fail(struct ls_run *run, const struct ls_err *err)
 {
     settle_failure(run, err);
     end(run);
+}
+
+bool ls_run_would_die(const struct ls_run *run, const struct ls_err *err)
+{
+    return judge(run, err).action == LS_RETRY_DEAD;
 }
 
 void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t length)

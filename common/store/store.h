@@ -227,7 +227,7 @@ void ls_store_commit(struct ls_store *store, const struct ls_mapping *mapping, c
                      ls_store_commit_cb *done, void *arg);
 
 /* Keep the last error of a record whose run failed (status view; no fence needed). dead: its job is a dead letter now, so its marks
- * are not handed over again until it changes. */
+ * are not handed over again until it changes. The next ls_store_begin ends that. */
 void ls_store_note_error(struct ls_store *store, const struct ls_mapping *mapping, const char *uid, bool dead, const char *error,
                          ls_store_done_cb *done, void *arg);
 

@@ -118,7 +118,8 @@ static int read_ops(struct ls_turn_db *turn, int64_t link, struct ls_snapshot *s
 static int read_recent(struct ls_turn_db *turn, int64_t link, struct ls_snapshot *snapshot,
                        struct ls_err *err)
 {
-    /* A loop is one field going to and fro: a busy record with a price from here and a stock from there is none. */
+    /* A loop is one field going to and fro: a busy record with a price from here and a stock from
+     * there is none. */
     return ls_db_int(&turn->db, &snapshot->recent_writes, 0, err,
                      "SELECT max(n) FROM (SELECT count(DISTINCT at) AS n FROM lockstep_audit WHERE "
                      "link = ?1 AND at > ?2 AND dir IN ('local', 'remote') GROUP BY field "
@@ -219,8 +220,8 @@ static enum request_result begin_run(struct ls_turn_db *turn, struct request *re
         goto end;
     }
     if (begin->fence && link.token != (int64_t)begin->fence &&
-        ls_db_run(&turn->db, err, "UPDATE lockstep_link SET token = ?2 WHERE id = ?1", "ii",
-                  link.id, (int64_t)begin->fence) < 0)
+        ls_db_run(&turn->db, err, "UPDATE lockstep_link SET token = ?2, dead = 0 WHERE id = ?1",
+                  "ii", link.id, (int64_t)begin->fence) < 0)
         goto end;
     begin->snapshot = LS_NEW(struct ls_snapshot);
     if (read_snapshot(turn, table, &link, begin->snapshot, err) == 0)

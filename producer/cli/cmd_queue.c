@@ -90,6 +90,56 @@ static int list(struct ls_cli *cli)
     return LS_EXIT_OK;
 }
 
+/* What show tells, in its order; JSON has the same as the members of one object. */
+static void print_object(const char *name, const struct ls_queue_stat *stat)
+{
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        {"waiting_high", stat->pending_high},
+        {"waiting", stat->pending},
+        {"waiting_low", stat->pending_low},
+        {"running", stat->running},
+        {"delayed", stat->delayed},
+        {"waiting_for_budget", stat->reserved},
+        {"dead", stat->dead},
+        {"dead_groups", stat->dead_groups},
+        {"keys", stat->keyed},
+        {"workers", stat->workers},
+        {"workers_expired", stat->workers_expired},
+        {"bound", stat->bound},
+        {"oldest_ms", stat->oldest_ms},
+        {"next_due_ms", stat->next_due_ms},
+    };
+    struct ls_buf out = {0};
+
+    ls_buf_puts(&out, "{\"queue\": ");
+    ls_buf_json_string(&out, name, strlen(name));
+    for (size_t i = 0; i < LS_COUNT(numbers); i++) {
+        if (numbers[i].value < 0) /* there is none */
+            ls_buf_printf(&out, ", \"%s\": null", numbers[i].key);
+        else
+            ls_buf_printf(&out, ", \"%s\": %lld", numbers[i].key, (long long)numbers[i].value);
+    }
+    ls_buf_printf(&out, ", \"paused\": %s, \"paused_by\": ", stat->paused ? "true" : "false");
+    if (stat->paused)
+        ls_buf_json_string(&out, stat->paused_by.data, stat->paused_by.length);
+    else
+        ls_buf_puts(&out, "null");
+    ls_buf_puts(&out, ", \"totals\": {");
+    for (size_t i = 0; i < stat->counter_count; i++) {
+        struct ls_span counter = ls_reply_span(&stat->counters[2 * i]);
+
+        ls_buf_puts(&out, i ? ", " : "");
+        ls_buf_json_string(&out, counter.data, counter.length);
+        ls_buf_printf(&out, ": %lld", (long long)ls_reply_int(&stat->counters[2 * i + 1], 0));
+    }
+    ls_buf_puts(&out, "}}");
+    puts(out.data);
+    ls_buf_fini(&out);
+}
+
 static void row(struct ls_table *table, const char *name, int64_t value)
 {
     ls_table_text(table, name);
@@ -98,13 +148,17 @@ static void row(struct ls_table *table, const char *name, int64_t value)
 
 static int show(struct ls_cli *cli, const char *name)
 {
-    static const struct ls_column columns[] = {{"WHAT", "name", false}, {"VALUE", "value", true}};
+    static const struct ls_column columns[] = {{"WHAT", NULL, false}, {"VALUE", NULL, true}};
     struct ls_queue_stat stat;
     struct ls_err err = LS_ERR_INIT;
     struct ls_table *table;
 
     if (get(cli, name, &stat, &err) < 0)
         return ls_cli_failed(cli, &err);
+    if (cli->json) {
+        print_object(name, &stat);
+        return LS_EXIT_OK;
+    }
     table = ls_table_new(cli, columns, LS_COUNT(columns));
     row(table, "waiting, high", stat.pending_high);
     row(table, "waiting, normal", stat.pending);

@@ -191,6 +191,9 @@ test("queues: list, show, pause, resume", () => {
   ok(["queue", "pause", "other", "--reason", "maintenance"]);
   assert.match(ok(["queue", "pause", "other"]).out, /already/);
   assert.equal(json(["queue", "list"])[1].paused, true);
+  const shown = json(["queue", "show", "other"]);
+  assert.deepEqual([shown.queue, shown.paused, shown.waiting, shown.next_due_ms], ["other", true, 1, null]);
+  assert.match(shown.paused_by, /maintenance/);
   assert.match(ok(["queue", "show", "other"]).out, /paused by +cli on .*: maintenance/);
   ok(["queue", "resume", "other"]);
   assert.equal(json(["queue", "list"])[1].paused, false);

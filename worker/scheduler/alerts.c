@@ -91,6 +91,7 @@ struct ls_alerts {
     char **raised; /* owned elements */
     size_t raised_count;
     int64_t last_sync_ms, last_sync_total; /* stale_data; kept in Redis as a group of that name */
+    int64_t kept_sync_ms;                  /* the last_sync_ms that Redis has */
 };
 
 /* A question under way. Linked, because a connection that is closed tells its askers nothing. */
@@ -196,7 +197,7 @@ void ls_alerts_rest(struct ls_alerts *alerts)
         free_unsent(alerts->unsent[--alerts->unsent_count]);
     while (alerts->raised_count)
         free(alerts->raised[--alerts->raised_count]);
-    alerts->last_sync_ms = alerts->last_sync_total = 0;
+    alerts->last_sync_ms = alerts->last_sync_total = alerts->kept_sync_ms = 0;
     for (size_t i = 0; i < alerts->queue_count; i++) {
         alerts->queues[i].dead_seen = -1;
         forget_letters(&alerts->queues[i]);
@@ -259,6 +260,7 @@ static void on_states(void *arg, const struct ls_reply *reply, const struct ls_e
         else
             read_group(find_group(alerts, name->text), value->text);
     }
+    alerts->kept_sync_ms = alerts->last_sync_ms;
 }
 
 static void on_unsent(void *arg, const struct ls_reply *reply, const struct ls_err *err)
@@ -626,11 +628,27 @@ static void job_members(const struct queue *queue, const char *fingerprint, stru
 
 /* ---- keeping ---- */
 
+static bool has_news(const struct ls_alerts *alerts)
+{
+    bool news = alerts->raised_count > 0 || alerts->last_sync_ms != alerts->kept_sync_ms;
+
+    for (size_t i = 0; i < alerts->group_count && !news; i++)
+        news = alerts->groups[i].changed;
+    return news;
+}
+
+/* Nothing to keep, nothing to say: an idle fleet writes nothing. */
 static void commit(struct ls_alerts *alerts)
 {
     struct ls_cmd *cmd = &alerts->cmd;
     struct ls_buf value = {0};
 
+    if (!has_news(alerts)) {
+        alerts->looking = false;
+        deliver(alerts);
+        return;
+    }
+    alerts->kept_sync_ms = alerts->last_sync_ms;
     ls_cmd_start(cmd, "MULTI");
     ls_redis_send(alerts->redis, cmd, 0, NULL, NULL);
     ls_cmd_start(cmd, "HSET");

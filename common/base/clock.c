@@ -87,6 +87,8 @@ const char *ls_duration_format(char *out, size_t size, int64_t ms)
 
     if (ms < 1000)
         snprintf(out, size, "%" PRId64 "ms", ms);
+    else if (ms < 60000 && ms % 1000 < 100)
+        snprintf(out, size, "%" PRId64 "s", s);
     else if (ms < 60000)
         snprintf(out, size, "%" PRId64 ".%ds", s, (int)(ms % 1000 / 100));
     else if (s < 3600)

@@ -17,7 +17,7 @@ const char *ls_clock_format(char out[LS_CLOCK_TEXT_SIZE], int64_t wall_ms);
 
 /* "250ms", "10s", "5m", "6h", "7d", also "1h30m" and a bare "0"; the value in ms. -1 when it does not parse or is negative. */
 int64_t ls_duration_parse(const char *text);
-/* The inverse, for people: "1h 30m", "2.5s", "120ms". */
+/* The inverse, for people: "1h 30m", "2.5s", "30s", "120ms". */
 const char *ls_duration_format(char *out, size_t size, int64_t ms);
 
 #endif

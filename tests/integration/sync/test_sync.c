@@ -360,6 +360,34 @@ static void record_gone_in_the_shop__keeps_its_row(void **state)
     close_world(world);
 }
 
+static void record_in_the_trash__is_held_and_never_made_anew(void **state)
+{
+    struct world *world = open_world("fields");
+    struct shop_object *object = linked(world, 1, "A");
+
+    test_log_start();
+    world->shop.now_ms += 3600000;
+    world_feed(world, LS_FEED_CHANGES, 0);
+    world->shop.now_ms += 1000;
+    object->trashed = true;
+    shop_edit(&world->shop, object, NAME, "shoe", false);
+    world->shop.now_ms += 1000;
+    assert_int_equal(world_feed(world, LS_FEED_CHANGES, 0), 0);
+    world_drain(world, 4);
+    assert_true(test_log_has("delete held"));
+    assert_int_equal(world_count(world, "products"), 1);
+    world_sql(world, "UPDATE products SET name = 'edited' WHERE id = 1");
+    world_drain(world, 4);
+    assert_int_equal(world->shop.creates, 0);
+    assert_true(test_log_has("trash"));
+    assert_int_equal(world_count(world, "lockstep_dirty"), 0);
+    object->trashed = false; /* restored there */
+    assert_int_equal(world_reconcile(world, "l-1", false), 0);
+    assert_string_equal(object->fields[NAME], "edited");
+    test_log_stop();
+    close_world(world);
+}
+
 static void two_rows_with_one_sku__are_parked_as_duplicates(void **state)
 {
     struct world *world = open_world("fields");
@@ -805,6 +833,7 @@ int main(void)
         cmocka_unit_test(null_text_and_empty_text__are_no_difference_to_a_shop),
         cmocka_unit_test(deleted_row__deletes_nothing_in_the_shop),
         cmocka_unit_test(record_gone_in_the_shop__keeps_its_row),
+        cmocka_unit_test(record_in_the_trash__is_held_and_never_made_anew),
         cmocka_unit_test(two_rows_with_one_sku__are_parked_as_duplicates),
         cmocka_unit_test(edit_while_the_write_is_out__is_not_lost),
         cmocka_unit_test(lost_claim__writes_nothing),

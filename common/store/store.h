@@ -24,9 +24,7 @@
 
 struct ls_store;
 
-/* ---- opening
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 struct ls_store_options {
     const char *url; /* sqlite:PATH (postgres://… follows); borrowed during the call */
@@ -65,9 +63,7 @@ int ls_store_uninstall(const char *url, const struct ls_mapping *const *mappings
 int ls_store_check(const char *url, const struct ls_mapping *const *mappings, size_t count,
                    struct ls_err *err);
 
-/* ---- syncs
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- syncs ---- */
 
 enum ls_sync_state { LS_SYNC_OBSERVE, LS_SYNC_ACTIVE, LS_SYNC_STOPPED };
 
@@ -101,9 +97,7 @@ typedef void ls_store_done_cb(void *arg, const struct ls_err *err);
 void ls_store_sync_set_state(struct ls_store *store, const struct ls_mapping *mapping,
                              enum ls_sync_state state, ls_store_done_cb *done, void *arg);
 
-/* ---- marks: what may have changed
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- marks: what may have changed ---- */
 
 /* One record that needs a look. uid is minted here if it has none: "l-<local id>" or "r-<remote
  * id>", safe in a job's key. */
@@ -180,9 +174,7 @@ void ls_store_resolve(struct ls_store *store, const struct ls_mapping *mapping,
                       const char *local_id, const char *remote_id, ls_store_uid_cb *done,
                       void *arg);
 
-/* ---- reconcile
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- reconcile ---- */
 
 enum ls_link_state { LS_LINK_NEW, LS_LINK_LINKED, LS_LINK_PARKED, LS_LINK_TOMB };
 enum ls_op_kind { LS_OP_CREATE, LS_OP_UPDATE, LS_OP_DELETE };
@@ -303,9 +295,7 @@ void ls_store_commit(struct ls_store *store, const struct ls_mapping *mapping, c
 void ls_store_note_error(struct ls_store *store, const struct ls_mapping *mapping, const char *uid,
                          bool dead, const char *error, ls_store_done_cb *done, void *arg);
 
-/* ---- cursors, runs, conflicts, scans
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- cursors, runs, conflicts, scans ---- */
 
 /* A cursor of a feed (account, entity, partition): opaque text, valid only under the identity it
  * was stored with. value NULL: none. */

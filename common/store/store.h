@@ -47,8 +47,7 @@ void ls_store_close(struct ls_store **store, int64_t deadline_ms);
  * no-op (returns -2) for stores that need no lock. */
 int ls_store_lock(const char *url, struct ls_err *err);
 
-/* ---- installing (blocking; used by the CLI)
- * --------------------------------------------------------------------------------- */
+/* ---- installing (blocking; used by the CLI) ---- */
 
 /* Print (to out) and, unless dry_run, execute what is missing: tables, dirty triggers of each
  * mapping, status views. Idempotent, safe when several run at once, versioned and forward only. */

@@ -1,6 +1,7 @@
 // A pool as its operator meets it: start, work, kill, reload, stop.
 import assert from 'node:assert/strict';
-import { renameSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chownSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { drained, httpJob, pause, places, pushRaw, until, withStage } from '../support/stage.mjs';
 
@@ -87,7 +88,7 @@ test('SIGHUP replaces the runners one by one, loses nothing and reopens the log'
     assert.equal(new Set(receiver.seen.map(({ body }) => body)).size, 2000);
     assert.equal(receiver.seen.length, 2000);
     assert.equal((await places(redis)).dead, 0);
-    await until('the new log file', async () => (await import('node:fs')).existsSync(pool.logFile));
+    await until('the new log file', () => pool.log() !== '' && statSync(pool.logFile, { throwIfNoEntry: false }));
 }));
 
 test('SIGHUP takes over the number of runners', withStage(async (stage) => {
@@ -144,4 +145,64 @@ test('the embedded Redis dies: it is started again and the jobs are still there'
     assert.equal(await again.call('GET', 'before'), 'yes');
     await pushRaw(again, [httpJob(`${receiver.url}/x`, { n: 1 })]);
     await until('the delivery', () => receiver.seen.length === 1, 15_000);
+}));
+
+const asRoot = { skip: process.getuid() !== 0 && 'needs root' };
+
+test('as PID 1 it reaps orphans that are not its own, and SIGTERM ends it', asRoot, withStage(async (stage, t) => {
+    try {
+        execFileSync('unshare', ['--pid', '--fork', 'true'], { stdio: 'ignore' });
+    } catch {
+        t.skip('no PID namespaces here');
+        return;
+    }
+    const script = stage.path('orphan.sh');
+
+    writeFileSync(script, '#!/bin/sh\nsetsid sleep 0.3 >/dev/null 2>&1 </dev/null &\n', { mode: 0o755 });
+    const pool = await stage.pool(`runners: 1\nexec: {allow: ["${script}"]}`, { under: ['unshare', '--pid', '--fork', '--kill-child'] });
+    const redis = await pool.redis();
+    const done = async () => Number(await redis.call('HGET', 'lockstep:{default}:stats', 'done'));
+
+    await pushRaw(redis, Array.from({ length: 5 }, () => ({ kind: 'exec', data: { command: script } })));
+    await until('five commands', async () => (await done()) === 5);
+    await pause(600);
+    const master = stage.processes().find(({ command }) => command.startsWith('lockstep-worker: master')).pid;
+    const zombies = readdirSync('/proc').filter((name) => {
+        try {
+            return /^\d+$/.test(name) && new RegExp(`\\) Z ${master} `).test(readFileSync(`/proc/${name}/stat`, 'latin1'));
+        } catch {
+            return false;
+        }
+    });
+    assert.deepEqual(zombies, []);
+    process.kill(master, 'SIGTERM');
+    assert.equal(await pool.ended(), 0);
+}));
+
+test('started as root with `user`, it leaves root before it touches anything', asRoot, withStage(async (stage) => {
+    const nobody = Number(execFileSync('id', ['-u', 'nobody'], { encoding: 'utf8' }));
+
+    chownSync(stage.dir, nobody, -1);
+    const pool = await stage.pool('user: nobody\nrunners: 1');
+    const uids = stage.processes().filter(({ command }) => /^(lockstep-worker|redis-server)/.test(command)).map(({ pid }) => Number(/^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]));
+    assert.ok(uids.length >= 4);
+    assert.deepEqual([...new Set(uids)], [nobody]);
+    assert.equal(statSync(pool.stateDir).uid, nobody);
+}));
+
+test('a runner that reached max_jobs is replaced, successor first, and no job notices', withStage(async (stage) => {
+    const pool = await stage.pool('runners: 1\nmax_jobs: 300');
+    const redis = await pool.redis();
+    const receiver = await stage.receiver(async () => {
+        await pause(5);
+        return 200;
+    });
+
+    await pushRaw(redis, Array.from({ length: 2000 }, (_, n) => httpJob(`${receiver.url}/x`, { n })));
+    await drained(redis);
+    assert.equal(receiver.seen.length, 2000);
+    assert.equal(new Set(receiver.seen.map(({ body }) => body)).size, 2000);
+    assert.ok(pool.count(/child\.replacing: runner 0/) >= 3);
+    assert.equal(pool.count(/child\.died/), 0);
+    assert.equal(pool.count(/child\.killed/), 0);
 }));

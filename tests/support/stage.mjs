@@ -71,8 +71,8 @@ export class Stage {
     }
 
     // config: the text of lockstep.yaml; state_dir, log and (unless given) the embedded Redis are on the stage.
-    async pool(config = '', { name = 'pool', wait = true, args = [], env = {} } = {}) {
-        const pool = new Pool(this, name, config, args, env);
+    async pool(config = '', { name = 'pool', wait = true, args = [], env = {}, under = [] } = {}) {
+        const pool = new Pool(this, name, config, args, env, under);
         this.#pools.push(pool);
         if (wait) {
             await pool.ready();
@@ -245,7 +245,7 @@ export class Stage {
 }
 
 class Pool {
-    constructor(stage, name, config, args, env) {
+    constructor(stage, name, config, args, env, under) {
         this.stage = stage;
         this.name = name;
         this.config = stage.path(`${name}.yaml`);
@@ -253,7 +253,8 @@ class Pool {
         this.stateDir = stage.path(`${name}-state`);
         this.configure(config);
         const errors = openSync(stage.path(`${name}.err`), 'a');
-        this.child = stage.spawn(WORKER, ['--config', this.config, ...args], { stdio: ['ignore', errors, errors], env });
+        const [command, ...words] = [...under, WORKER, '--config', this.config, ...args];
+        this.child = stage.spawn(command, words, { stdio: ['ignore', errors, errors], env });
         closeSync(errors);
         this.pid = this.child.pid;
     }

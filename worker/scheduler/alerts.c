@@ -326,7 +326,9 @@ static void ask_queue(struct ls_alerts *alerts)
     ls_redis_send(alerts->redis, &alerts->cmd, 0, on_totals, ask(alerts, queue));
     ls_cmd_start(&alerts->cmd, "HMGET");
     ls_cmd_puts(&alerts->cmd, queue->keys.stats_ring);
-    for (int64_t minute = first + 1; minute <= last; minute++) {
+    /* The whole minute in which the window begins, too: cut at full minutes, a window would forget
+     * what happened seconds ago. */
+    for (int64_t minute = first; minute <= last; minute++) {
         for (int i = 0; i < COUNTERS; i++) {
             snprintf(field, sizeof field, "%" PRId64 "/%s", minute, counter_names[i]);
             ls_cmd_puts(&alerts->cmd, field);

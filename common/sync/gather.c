@@ -15,7 +15,8 @@ struct ls_ticket {
     bool waiting;
     char *id;              /* read: owned */
     struct ls_write write; /* write: what it points to is borrowed */
-    ls_gather_cb *done;    /* NULL: cancelled */
+    bool (*may_leave)(void *arg);
+    ls_gather_cb *done; /* NULL: cancelled */
     void *arg;
 };
 
@@ -43,13 +44,16 @@ struct ls_gather {
     struct ls_gather_options options;
     uv_timer_t *timer; /* frees itself on close */
     struct lane reads, writes;
+    struct ls_ticket *refused; /* at departure; not told yet */
 };
 
 static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, ls_gather_cb *done,
                              void *arg);
 static void on_timer(uv_timer_t *timer);
 static void send_waiting(struct lane *lane);
+static void tell_refused(struct ls_gather *gather);
 static void take_off(struct lane *lane);
+static void depart(struct lane *lane, struct ls_ticket **tickets, size_t count);
 static void begin_call(struct flight *flight);
 static void on_page(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
 static const struct ls_remote *find_item(const struct flight *flight, size_t index,
@@ -103,6 +107,11 @@ void ls_gather_free(struct ls_gather *gather)
             free_flight(flight);
         }
     }
+    while (gather->refused) {
+        struct ls_ticket *ticket = gather->refused;
+        gather->refused = ticket->next;
+        free_ticket(ticket);
+    }
     uv_close((uv_handle_t *)gather->timer, free_timer);
     free(gather);
 }
@@ -117,11 +126,12 @@ struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, ls_gat
 }
 
 struct ls_ticket *ls_gather_write(struct ls_gather *gather, const struct ls_write *write,
-                                  ls_gather_cb *done, void *arg)
+                                  bool (*may_leave)(void *arg), ls_gather_cb *done, void *arg)
 {
     struct ls_ticket *ticket = LS_NEW(struct ls_ticket);
 
     ticket->write = *write;
+    ticket->may_leave = may_leave;
     return add(&gather->writes, ticket, done, arg);
 }
 
@@ -176,6 +186,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct ls_gather *gather = timer->data;
 
+    tell_refused(gather);
     gather->reads.due = gather->reads.waiting > 0;
     gather->writes.due = gather->writes.waiting > 0;
     send_waiting(&gather->reads);
@@ -191,24 +202,67 @@ static void send_waiting(struct lane *lane)
         lane->due = false;
 }
 
+/* Told on the next turn of the loop: its owner may still be in the call that brought it here. */
+static void refuse(struct ls_ticket *ticket)
+{
+    struct ls_gather *gather = ticket->lane->gather;
+
+    ticket->next = gather->refused;
+    gather->refused = ticket;
+    if (!uv_is_active((uv_handle_t *)gather->timer))
+        uv_timer_start(gather->timer, on_timer, 0, 0);
+}
+
+static void tell_refused(struct ls_gather *gather)
+{
+    struct ls_err err = LS_ERR_INIT;
+
+    ls_fail(&err, LS_E_CANCELLED, "the claim is in doubt, nothing was written");
+    while (gather->refused) {
+        struct ls_ticket *ticket = gather->refused;
+        ls_gather_cb *done = ticket->done;
+        void *arg = ticket->arg;
+        gather->refused = ticket->next;
+        free_ticket(ticket);
+        if (done)
+            done(arg, NULL, 0, &err);
+    }
+}
+
 static void take_off(struct lane *lane)
+{
+    struct ls_ticket **tickets = ls_xcalloc(lane->most, sizeof(struct ls_ticket *));
+    size_t count = 0;
+
+    while (lane->first && count < lane->most) {
+        struct ls_ticket *ticket = lane->first;
+        unlink_waiting(ticket);
+        if (ticket->may_leave && !ticket->may_leave(ticket->arg))
+            refuse(ticket);
+        else
+            tickets[count++] = ticket;
+    }
+    if (count)
+        depart(lane, tickets, count);
+    else
+        free(tickets);
+}
+
+/* tickets are the flight's from here on. */
+static void depart(struct lane *lane, struct ls_ticket **tickets, size_t count)
 {
     struct flight *flight = LS_NEW(struct flight);
 
     flight->lane = lane;
-    flight->tickets = ls_xcalloc(lane->most, sizeof(struct ls_ticket *));
-    while (lane->first && flight->count < lane->most) {
-        struct ls_ticket *ticket = lane->first;
-        unlink_waiting(ticket);
-        flight->tickets[flight->count++] = ticket;
-    }
+    flight->tickets = tickets;
+    flight->count = count;
     flight->next = lane->flights;
     if (lane->flights)
         lane->flights->previous = flight;
     lane->flights = flight;
     lane->out++;
     lane->requests++;
-    lane->items += flight->count;
+    lane->items += count;
     begin_call(flight);
 }
 
@@ -236,6 +290,27 @@ static void begin_call(struct flight *flight)
     }
 }
 
+static bool is_refusal(const struct ls_err *err)
+{
+    return err->code == LS_E_PERMANENT || err->code == LS_E_INVALID || err->code == LS_E_TOO_BIG;
+}
+
+static void send_singly(struct flight *flight)
+{
+    for (size_t i = 0; i < flight->count; i++) {
+        struct ls_ticket **one = ls_xcalloc(1, sizeof(struct ls_ticket *));
+        *one = flight->tickets[i];
+        if ((*one)->done) {
+            depart(flight->lane, one, 1);
+        } else {
+            free_ticket(*one);
+            free(one);
+        }
+    }
+    flight->count = 0;
+    free_flight(flight);
+}
+
 static void on_page(void *arg, const struct ls_remote_page *page, const struct ls_err *err)
 {
     struct flight *flight = arg;
@@ -244,6 +319,10 @@ static void on_page(void *arg, const struct ls_remote_page *page, const struct l
     flight->call = NULL;
     unlink_flight(flight);
     lane->out--;
+    if (err && flight->count > 1 && is_refusal(err)) {
+        send_singly(flight);
+        return;
+    }
     for (size_t i = 0; i < flight->count; i++) {
         struct ls_ticket *ticket = flight->tickets[i];
         ls_gather_cb *done = ticket->done;

@@ -344,6 +344,13 @@ static void note_write(struct ls_reconcile *run, enum ls_op_kind kind)
 
 /* ---- 9, 10: write, read back ---- */
 
+static bool may_leave(void *arg)
+{
+    struct ls_reconcile *run = arg;
+
+    return !run->may_write || run->may_write(run->arg);
+}
+
 static void on_noted(void *arg, const struct ls_err *err)
 {
     struct ls_reconcile *run = arg;
@@ -366,12 +373,6 @@ static void on_noted(void *arg, const struct ls_err *err)
         return;
     }
     run->step = STEP_WRITE;
-    if (run->may_write && !run->may_write(run->arg)) {
-        struct ls_err refused = LS_ERR_INIT;
-        ls_fail(&refused, LS_E_CANCELLED, "the claim is in doubt, nothing was written");
-        write_failed(run, &refused);
-        return;
-    }
     write = (struct ls_write){
         .kind = run->op.kind == LS_OP_CREATE ? LS_WRITE_CREATE : LS_WRITE_UPDATE,
         .id = run->op.kind == LS_OP_CREATE ? NULL : run->remote.id,
@@ -379,7 +380,7 @@ static void on_noted(void *arg, const struct ls_err *err)
         .marker = run->op.kind == LS_OP_CREATE ? run->uid : NULL,
         .op_key = run->op.op_key,
     };
-    run->ticket = ls_gather_write(run->sync->gather, &write, on_written, run);
+    run->ticket = ls_gather_write(run->sync->gather, &write, may_leave, on_written, run);
 }
 
 static bool is_complete(const struct ls_reconcile *run)

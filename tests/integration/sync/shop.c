@@ -372,6 +372,14 @@ static struct ls_remote_call *write_batch(struct ls_connector *connector,
 
     shop->batches++;
     call->page.remote_ms = shop->now_ms;
+    for (size_t i = 0; i < count && shop->refuse_whole && writes[i].id; i++) {
+        const struct shop_object *object = shop_get(shop, strtoll(writes[i].id, NULL, 10));
+        if (object && shop->refuse && strcmp(object->fields[shop->match], shop->refuse) == 0) {
+            ls_fail(&err, LS_E_PERMANENT, "the shop refuses this batch");
+            ls_remote_call_later(call, &err);
+            return call;
+        }
+    }
     for (size_t i = 0; i < count; i++)
         write_one(shop, &call->page, mapping, &writes[i], trouble);
     if (trouble != SHOP_WELL)

@@ -45,6 +45,7 @@ struct shop {
     int tangled;         /* objects with the same match value, ever */
     enum shop_trouble (*trouble)(struct shop *shop, bool write); /* asked for each request; NULL: well */
     const char *refuse;  /* match value of an object whose content is refused */
+    bool refuse_whole;   /* and with it the batch it is in */
     int ignore_field;    /* accepted and not stored; -1 none */
     int rounding_field;  /* stored with its first 4 characters only; -1 none */
     struct shop_late late[16];

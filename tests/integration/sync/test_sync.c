@@ -477,6 +477,26 @@ static void many_records__share_requests(void **state)
     close_world(world);
 }
 
+static void refused_batch__spares_the_neighbours(void **state)
+{
+    struct world *world = open_world("fields");
+
+    for (int i = 1; i <= 15; i++) {
+        char sku[16];
+        snprintf(sku, sizeof sku, "S%d", i);
+        linked(world, i, sku);
+    }
+    world->shop.refuse = "S7";
+    world->shop.refuse_whole = true;
+    world_sql(world, "UPDATE products SET name = 'new'");
+    world_drain(world, 1);
+    assert_int_equal(world->failures, 1);
+    assert_int_equal(world->last_failure.code, LS_E_PERMANENT);
+    for (size_t i = 0; i < world->shop.count; i++)
+        assert_string_equal(world->shop.objects[i].fields[NAME], i == 6 ? "shoe" : "new");
+    close_world(world);
+}
+
 /* ---- policies ---- */
 
 static void edit_name_on_both_sides(struct world *world, struct shop_object *object)
@@ -838,6 +858,7 @@ int main(void)
         cmocka_unit_test(edit_while_the_write_is_out__is_not_lost),
         cmocka_unit_test(lost_claim__writes_nothing),
         cmocka_unit_test(many_records__share_requests),
+        cmocka_unit_test(refused_batch__spares_the_neighbours),
         cmocka_unit_test(policies__decide_what_both_sides_changed),
         cmocka_unit_test(last_write_wins__only_where_the_clocks_are_beyond_doubt),
         cmocka_unit_test(delta__120_200_and_500_changes__none_is_lost),

@@ -326,7 +326,6 @@ static bool take(struct ls_outbox *outbox, struct sync *sync, int64_t now)
 {
     struct ls_marks_query query = {.account = sync->config->account,
                                    .entity = sync->config->entity};
-    bool at_once = sync->look && sync->config->mode != LS_CONFIG_BATCH;
 
     if (sync->waiting && now >= sync->next_left_ms) {
         outbox->state = OUTBOX_LEFT;
@@ -336,10 +335,11 @@ static bool take(struct ls_outbox *outbox, struct sync *sync, int64_t now)
                             on_left, outbox);
         return true;
     }
-    if (now < sync->pause_until_ms || (!at_once && !sync->ticking && !sync->repush_before_ms))
+    if (now < sync->pause_until_ms || (!sync->look && !sync->ticking && !sync->repush_before_ms))
         return false;
     outbox->whole = !has_ticks(sync) || sync->ticking;
-    query.high_only = !outbox->whole;
+    if (!outbox->whole)
+        query.which = sync->config->mode == LS_CONFIG_HYBRID ? LS_MARKS_URGENT : LS_MARKS_FOUND;
     query.limit = has_ticks(sync) && sync->config->batch > 0 && sync->config->batch < PAGE
                       ? (size_t)sync->config->batch
                       : PAGE;

@@ -7,9 +7,12 @@
  * handed over again, which a keyed job makes harmless.
  *
  *   realtime  every change at once, in the high lane
- *   batch     every `every`, `batch` records a page until none is left; then "Batch sync completed:
- * N records in Ts" once they are done hybrid    critical changes at once in the high lane, the rest
- * by batch Marks of a backfill or scan go to the low lane. A queue that is full is left alone for a
+ *   batch     every `every`, `batch` records a page until none is left; then the log says
+ *             "Batch sync completed: N records in Ts" once they are done
+ *   hybrid    critical changes at once in the high lane, the rest by batch
+ *
+ * What a listing of the platform, a backfill or a scan found is a batch already and never waits for
+ * one; marks of a backfill or scan go to the low lane. A queue that is full is left alone for a
  * moment: nothing is lost by waiting. One loop; one outbox a database (two do no harm, but double
  * work). */
 #ifndef LS_OUTBOX_OUTBOX_H

@@ -107,9 +107,15 @@ struct ls_mark {
     bool high;        /* a critical field changed, or the application asked */
     bool low;         /* nothing changed that we know of: a backfill or scan wants it looked at */
 };
+enum ls_marks_which {
+    LS_MARKS_ALL,
+    LS_MARKS_URGENT, /* high ones, and those that a listing of the platform, a backfill or a scan
+                      * made */
+    LS_MARKS_FOUND   /* only the latter */
+};
 struct ls_marks_query {
     const char *account, *entity; /* of one sync; NULL: of every active sync */
-    bool high_only;
+    enum ls_marks_which which;
     size_t limit;             /* records; 0: 500; at most 2,000 */
     int64_t repush_before_ms; /* also those handed over before this time and still there; 0: none */
 };

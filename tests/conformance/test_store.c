@@ -334,7 +334,7 @@ static void seen__equal_to_the_base__is_not_marked(void **state)
     assert_true(do_seen(world, seen, 2, false, &result));
     assert_int_equal(result.unchanged, 1);
     assert_int_equal(result.marked, 1);
-    sql_is(world, "r:100:0", MARK);
+    sql_is(world, "r:100:-1", MARK);
     seen[0].record = &other;
     assert_true(do_seen(world, seen, 1, false, &result));
     assert_int_equal(result.marked, 1);

@@ -13,7 +13,7 @@
 struct take_request {
     struct request request;
     char *account, *entity;
-    bool high_only;
+    enum ls_marks_which which;
     int64_t limit, repush_before_ms;
     struct ls_mark *marks;
     size_t count;
@@ -82,7 +82,7 @@ static enum request_result take_rows(struct ls_turn_db *turn, struct take_reques
         rows[count++].mark = (struct ls_mark){.gen = sqlite3_column_int64(row, 2),
                                               .first_at = sqlite3_column_int64(row, 3),
                                               .high = high > 0,
-                                              .low = high < 0};
+                                              .low = high < 0 && strcmp(ls_db_text(row, 5), "scan") == 0};
     }
     if (found < 0)
         result = REQUEST_FAILED;
@@ -105,24 +105,40 @@ static enum request_result take_rows(struct ls_turn_db *turn, struct take_reques
     return result;
 }
 
-static enum request_result take_sync(struct ls_turn_db *turn, struct take_request *take,
-                                     const char *account, const char *entity, struct ls_err *err)
+/* Those that the queue does not know of, by their column `high`: 1 urgent, 0 a change that may wait
+ * for its batch, -1 found by a listing, a backfill or a scan. */
+static enum request_result take_due(struct ls_turn_db *turn, struct take_request *take,
+                                    const char *account, const char *entity, int from, int to,
+                                    struct ls_err *err)
 {
-    enum request_result result;
     sqlite3_stmt *row;
 
     if (ls_db_query(&turn->db, &row, err,
-                    "SELECT side, ref, gen, first_at, high FROM lockstep_dirty "
-                    "WHERE account = ?1 AND entity = ?2 AND pushed_gen IS NOT gen AND high >= ?3 "
-                    "ORDER BY high DESC, first_at LIMIT ?4",
-                    "ttii", account, entity, (int64_t)(take->high_only ? 1 : -1),
+                    "SELECT side, ref, gen, first_at, high, origin FROM lockstep_dirty "
+                    "WHERE account = ?1 AND entity = ?2 AND pushed_gen IS NOT gen "
+                    "AND high BETWEEN ?3 AND ?4 ORDER BY high DESC, first_at LIMIT ?5",
+                    "ttiii", account, entity, (int64_t)from, (int64_t)to,
                     take->limit - (int64_t)take->count) < 0)
         return REQUEST_FAILED;
-    result = take_rows(turn, take, account, entity, row, err);
+    return take_rows(turn, take, account, entity, row, err);
+}
+
+static enum request_result take_sync(struct ls_turn_db *turn, struct take_request *take,
+                                     const char *account, const char *entity, struct ls_err *err)
+{
+    enum request_result result = REQUEST_OK;
+    sqlite3_stmt *row;
+
+    if (take->which == LS_MARKS_ALL)
+        result = take_due(turn, take, account, entity, -1, 1, err);
+    if (take->which == LS_MARKS_URGENT)
+        result = take_due(turn, take, account, entity, 1, 1, err);
+    if (take->which != LS_MARKS_ALL && result == REQUEST_OK && (int64_t)take->count < take->limit)
+        result = take_due(turn, take, account, entity, -1, -1, err);
     if (result != REQUEST_OK || take->repush_before_ms <= 0 || (int64_t)take->count >= take->limit)
         return result;
     if (ls_db_query(&turn->db, &row, err,
-                    "SELECT side, ref, gen, first_at, high FROM lockstep_dirty "
+                    "SELECT side, ref, gen, first_at, high, origin FROM lockstep_dirty "
                     "WHERE account = ?1 AND entity = ?2 AND pushed_gen IS gen AND pushed_at < ?3 "
                     "ORDER BY pushed_at LIMIT ?4",
                     "ttii", account, entity, take->repush_before_ms,
@@ -190,7 +206,7 @@ void ls_sqlite_marks_take(struct ls_store *store, const struct ls_marks_query *q
     take->request.type = &type;
     take->account = ls_xstrdup(query->account);
     take->entity = ls_xstrdup(query->entity);
-    take->high_only = query->high_only;
+    take->which = query->which;
     take->limit = query->limit ? (int64_t)query->limit : TAKE_LIMIT;
     if (take->limit > TAKE_MAX)
         take->limit = TAKE_MAX;
@@ -570,8 +586,8 @@ static enum request_result see_one(struct ls_turn_db *turn, struct seen_request 
             goto end;
         seen->result.linked++;
     } else {
-        if (ls_mark_hint(turn, mapping->account, mapping->entity, "r", copy->remote_id, "remote",
-                         seen->link_equal ? -1 : 0, err) < 0)
+        if (ls_mark_hint(turn, mapping->account, mapping->entity, "r", copy->remote_id,
+                         seen->link_equal ? "scan" : "remote", -1, err) < 0)
             goto end;
         seen->result.marked++;
     }

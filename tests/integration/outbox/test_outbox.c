@@ -211,6 +211,23 @@ static void backfill_marks__go_to_the_low_lane(void **state)
     scene_end(&scene);
 }
 
+static void backfill_marks__do_not_wait_for_the_batch(void **state)
+{
+    struct scene scene = scene_new("hybrid, every: 1h");
+    size_t looked, marked;
+    char *last;
+
+    start(&scene, 0, 0);
+    run_for(&scene, 300); /* its first batch is over: the next one is an hour away */
+    make_products(&scene, 5);
+    run_for(&scene, 300);
+    assert_int_equal(test_redis_int(scene.redis, "LLEN", NORMAL, NULL), 0);
+    sql(scene.world, "DELETE FROM lockstep_dirty");
+    assert_true(do_mark_local(scene.world, NULL, 100, false, &looked, &marked, &last));
+    expect(&scene, 5, "LLEN", LOW);
+    scene_end(&scene);
+}
+
 static void full_queue__is_left_alone_until_there_is_room(void **state)
 {
     struct scene scene = scene_new("batch, every: 1h, batch: 100");
@@ -313,6 +330,7 @@ int main(void)
         cmocka_unit_test(hybrid__critical_at_once__the_rest_with_the_batch),
         cmocka_unit_test(batch__drained_until_empty__then_says_so_when_it_is_done),
         cmocka_unit_test(backfill_marks__go_to_the_low_lane),
+        cmocka_unit_test(backfill_marks__do_not_wait_for_the_batch),
         cmocka_unit_test(full_queue__is_left_alone_until_there_is_room),
         cmocka_unit_test(redis_away__changes_wait_and_arrive_when_it_is_back),
         cmocka_unit_test(redis_lost_its_data__everything_open_is_handed_over_again),

@@ -152,6 +152,7 @@ static void changes__more_than_a_page__all_arrive(void **state)
     start(&scene, 0, 0);
     expect(&scene, 1700, "LLEN", HIGH);
     assert_int_equal(test_redis_int(scene.redis, "HLEN", BODIES, NULL), 1700);
+    run_for(&scene, 100); /* the last answer */
     assert_int_equal(ls_outbox_facts(scene.outbox).pushed, 1700);
     scene_end(&scene);
 }
@@ -213,7 +214,7 @@ static void backfill_marks__go_to_the_low_lane(void **state)
 
 static void backfill_marks__do_not_wait_for_the_batch(void **state)
 {
-    struct scene scene = scene_new("hybrid, every: 1h");
+    struct scene scene = scene_new("batch, every: 1h, batch: 100");
     size_t looked, marked;
     char *last;
 
@@ -224,6 +225,8 @@ static void backfill_marks__do_not_wait_for_the_batch(void **state)
     assert_int_equal(test_redis_int(scene.redis, "LLEN", NORMAL, NULL), 0);
     sql(scene.world, "DELETE FROM lockstep_dirty");
     assert_true(do_mark_local(scene.world, NULL, 100, false, &looked, &marked, &last));
+    /* They were made through the outbox's own store, whose watch sees other connections only. */
+    sql(scene.world, "UPDATE lockstep_sequence SET value = value");
     expect(&scene, 5, "LLEN", LOW);
     scene_end(&scene);
 }

@@ -35,7 +35,7 @@ struct ls_reaper {
     unsigned number;
     int64_t steady_since_ms; /* boot clock: our turns have had no gap since; 0: there is none yet */
     int64_t last_turn_ms;
-    int64_t redis_ms;                /* Redis' time at the last reply */
+    int64_t redis_ms;         /* Redis' time at the last reply */
     struct dead_worker *dead; /* owned: known to have ended, oldest first */
     size_t dead_count;
     char expired[LOOK_MAX][LS_WORKER_ID_SIZE]; /* lease ran out at the last look */
@@ -388,11 +388,10 @@ static void on_left(void *arg, const struct ls_reply *reply, const struct ls_err
 
 static void settle(struct ls_reaper *reaper, const struct ls_claims *claims, const char *victim)
 {
-    struct ls_settle_options options = {
-        .crash_limit = reaper->options.crash_limit,
-        .killed = reaper->victim[0] && reaper->victim_killed,
-        .victim = victim,
-        .now_ms = reaper->redis_ms};
+    struct ls_settle_options options = {.crash_limit = reaper->options.crash_limit,
+                                        .killed = reaper->victim[0] && reaper->victim_killed,
+                                        .victim = victim,
+                                        .now_ms = reaper->redis_ms};
 
     ls_settle_stolen(&reaper->turn, claims, &options);
     if (claims->count)

@@ -1,12 +1,16 @@
 /* What every role does the same way: the line to its master, the watchdog beat, signals, the log's
  * reopening, and the one question that matters in the end: when to stop.
  *
- *   SIGTERM or the master's "drain"   -> on_drain once: stop taking work, end within grace_ms, then
- * close the child and leave a second SIGTERM, or grace over   -> the process ends at once (exit 1):
- * the lease brings back what was in hand the master is gone                -> as SIGTERM SIGHUP or
- * "log_reopen"            -> the log file is opened again SIGINT                            ->
- * ignored under a master (a terminal sends it to everybody; the master decides), as SIGTERM when
- * standalone One loop; not thread-safe. */
+ *   SIGTERM or the master's "drain"   on_drain once: stop taking work, end within grace_ms, then
+ *                                     close the child and leave
+ *   a second SIGTERM, or grace over   the process ends at once (exit 1): the lease brings back what
+ *                                     was in hand
+ *   the master is gone                as SIGTERM
+ *   SIGHUP or "log_reopen"            the log file is opened again
+ *   SIGINT                            ignored under a master (a terminal sends it to everybody; the
+ *                                     master decides), as SIGTERM when standalone
+ *
+ * One loop; not thread-safe. */
 #ifndef LS_WORKER_CHILD_H
 #define LS_WORKER_CHILD_H
 

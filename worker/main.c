@@ -13,7 +13,7 @@
 #include "worker/master/title.h"
 #include "worker/master/user.h"
 
-#define CONFIGS_MAX                                                                           \
+#define CONFIGS_MAX \
     256 /* reloads of one pool's life whose configurations are kept; the children of old ones \
            still read them */
 

@@ -2,6 +2,7 @@
 #ifndef LS_BASE_BANNED_H
 #define LS_BASE_BANNED_H
 
-#pragma GCC poison strcpy strcat sprintf vsprintf gets strtok atoi atol atoll system popen mktemp tmpnam
+#pragma GCC poison strcpy strcat sprintf vsprintf gets strtok atoi atol atoll system popen mktemp \
+    tmpnam
 
 #endif

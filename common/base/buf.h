@@ -21,7 +21,8 @@ void ls_buf_reserve(struct ls_buf *buf, size_t more);
 void ls_buf_add(struct ls_buf *buf, const void *bytes, size_t length);
 void ls_buf_puts(struct ls_buf *buf, const char *text);
 void ls_buf_putc(struct ls_buf *buf, char c);
-void ls_buf_printf(struct ls_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ls_buf_printf(struct ls_buf *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void ls_buf_vprintf(struct ls_buf *buf, const char *format, va_list args);
 /* A JSON string with its quotes. Control characters are escaped; bytes that are not valid UTF-8 become U+FFFD. */
 void ls_buf_json_string(struct ls_buf *buf, const char *text, size_t length);

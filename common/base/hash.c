@@ -34,12 +34,14 @@ static void hmac(const EVP_MD *md, const void *key, size_t key_length, const voi
     ls_assert(HMAC(md, key, (int)key_length, bytes, length, out, &size) != NULL);
 }
 
-void ls_hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length, unsigned char out[32])
+void ls_hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length,
+                    unsigned char out[32])
 {
     hmac(EVP_sha256(), key, key_length, bytes, length, out);
 }
 
-void ls_hmac_sha1(const void *key, size_t key_length, const void *bytes, size_t length, unsigned char out[20])
+void ls_hmac_sha1(const void *key, size_t key_length, const void *bytes, size_t length,
+                  unsigned char out[20])
 {
     hmac(EVP_sha1(), key, key_length, bytes, length, out);
 }

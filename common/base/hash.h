@@ -13,8 +13,10 @@ void ls_sha256(const void *bytes, size_t length, unsigned char out[LS_SHA256_SIZ
 /* Lower-case hex and a NUL. */
 const char *ls_sha256_hex(const void *bytes, size_t length, char out[LS_SHA256_HEX_SIZE]);
 /* HMAC-SHA256 and HMAC-SHA1; out holds 32 or 20 bytes. */
-void ls_hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length, unsigned char out[32]);
-void ls_hmac_sha1(const void *key, size_t key_length, const void *bytes, size_t length, unsigned char out[20]);
+void ls_hmac_sha256(const void *key, size_t key_length, const void *bytes, size_t length,
+                    unsigned char out[32]);
+void ls_hmac_sha1(const void *key, size_t key_length, const void *bytes, size_t length,
+                  unsigned char out[20]);
 /* Base64 with padding; returns a string that the caller frees. */
 char *ls_base64(const void *bytes, size_t length);
 /* The bytes behind strict base64 (padding required); NULL when it is not. The caller frees; *length is set. */

@@ -22,12 +22,14 @@ static struct {
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 
 static int open_file(const char *path, struct ls_err *err);
-static void write_line(enum ls_log_level level, const char *event, const struct ls_log_field *fields,
-                       const char *format, va_list args);
-static void put_text_line(struct ls_buf *line, const char *time, const char *level, const char *event,
-                          const char *message, const struct ls_log_field *fields);
-static void put_json_line(struct ls_buf *line, const char *time, const char *level, const char *event,
-                          const char *message, const struct ls_log_field *fields);
+static void write_line(enum ls_log_level level, const char *event,
+                       const struct ls_log_field *fields, const char *format, va_list args);
+static void put_text_line(struct ls_buf *line, const char *time, const char *level,
+                          const char *event, const char *message,
+                          const struct ls_log_field *fields);
+static void put_json_line(struct ls_buf *line, const char *time, const char *level,
+                          const char *event, const char *message,
+                          const struct ls_log_field *fields);
 static void put_clean(struct ls_buf *line, const char *text);
 
 int ls_log_open(const char *target, struct ls_err *err)
@@ -128,8 +130,8 @@ static int open_file(const char *path, struct ls_err *err)
     return fd;
 }
 
-static void write_line(enum ls_log_level level, const char *event, const struct ls_log_field *fields,
-                       const char *format, va_list args)
+static void write_line(enum ls_log_level level, const char *event,
+                       const struct ls_log_field *fields, const char *format, va_list args)
 {
     struct ls_buf line = {0}, message = {0};
     char time[LS_CLOCK_TEXT_SIZE];
@@ -147,8 +149,8 @@ static void write_line(enum ls_log_level level, const char *event, const struct 
     ls_buf_fini(&line);
 }
 
-static void put_text_line(struct ls_buf *line, const char *time, const char *level, const char *event,
-                          const char *message, const struct ls_log_field *fields)
+static void put_text_line(struct ls_buf *line, const char *time, const char *level,
+                          const char *event, const char *message, const struct ls_log_field *fields)
 {
     ls_buf_printf(line, "%s [%s] %s: ", time, level, event);
     put_clean(line, message);
@@ -166,10 +168,11 @@ static void put_text_line(struct ls_buf *line, const char *time, const char *lev
     ls_buf_printf(line, " pid=%d\n", (int)getpid());
 }
 
-static void put_json_line(struct ls_buf *line, const char *time, const char *level, const char *event,
-                          const char *message, const struct ls_log_field *fields)
+static void put_json_line(struct ls_buf *line, const char *time, const char *level,
+                          const char *event, const char *message, const struct ls_log_field *fields)
 {
-    ls_buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"message\":", time, level, event);
+    ls_buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"message\":", time,
+                  level, event);
     ls_buf_json_string(line, message, strlen(message));
     for (; fields && fields->key; fields++) {
         if (!fields->value)

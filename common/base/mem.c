@@ -55,7 +55,8 @@ char *ls_xasprintf(const char *format, ...)
     return text;
 }
 
-_Noreturn void ls_assert_failed(const char *condition, const char *file, int line, const char *function)
+_Noreturn void ls_assert_failed(const char *condition, const char *file, int line,
+                                const char *function)
 {
     fprintf(stderr, "bug: assertion '%s' failed in %s at %s:%d\n", condition, function, file, line);
     abort();

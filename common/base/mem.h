@@ -19,8 +19,9 @@ char *ls_xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2))
 #define LS_COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* Always on: a broken invariant is a bug, and a process that goes on after a bug does damage. */
-#define ls_assert(condition)                                                                       \
+#define ls_assert(condition) \
     ((condition) ? (void)0 : ls_assert_failed(#condition, __FILE__, __LINE__, __func__))
-_Noreturn void ls_assert_failed(const char *condition, const char *file, int line, const char *function);
+_Noreturn void ls_assert_failed(const char *condition, const char *file, int line,
+                                const char *function);
 
 #endif

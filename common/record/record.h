@@ -13,7 +13,14 @@
 struct ls_config_sync; /* common/config/config.h */
 
 enum ls_owner { LS_OWNER_MERGE, LS_OWNER_LOCAL, LS_OWNER_REMOTE };
-enum ls_policy { LS_POLICY_FIELDS, LS_POLICY_LAST_WRITE_WINS, LS_POLICY_VERSION, LS_POLICY_LOCAL, LS_POLICY_REMOTE, LS_POLICY_MANUAL };
+enum ls_policy {
+    LS_POLICY_FIELDS,
+    LS_POLICY_LAST_WRITE_WINS,
+    LS_POLICY_VERSION,
+    LS_POLICY_LOCAL,
+    LS_POLICY_REMOTE,
+    LS_POLICY_MANUAL
+};
 
 struct ls_field {
     char *name;   /* canonical name, unique in the mapping */
@@ -62,16 +69,20 @@ bool ls_record_present(const struct ls_record *record);
 /* One-line JSON of the canonical values, {"name":"…","price":"12.5","inventory":"7","description":null}; MISSING left out; keys in
  * mapping order. This is what base_json holds. Parsing ignores fields that the mapping no longer has; a value that its field's type
  * does not allow (the mapping changed since) is MISSING. -1: LS_E_CORRUPT. */
-void ls_record_to_json(struct ls_buf *out, const struct ls_mapping *mapping, const struct ls_record *record);
-int ls_record_from_json(struct ls_record *record, const struct ls_mapping *mapping, const char *json, size_t length, struct ls_err *err);
+void ls_record_to_json(struct ls_buf *out, const struct ls_mapping *mapping,
+                       const struct ls_record *record);
+int ls_record_from_json(struct ls_record *record, const struct ls_mapping *mapping,
+                        const char *json, size_t length, struct ls_err *err);
 
 /* Hex of a 128-bit hash over (mapping-independent) field names and values, length-prefixed: equal records, equal hashes, under any
  * mapping with the same field names. MISSING fields do not count. */
 #define LS_RECORD_HASH_SIZE 33
-void ls_record_hash(const struct ls_mapping *mapping, const struct ls_record *record, char out[LS_RECORD_HASH_SIZE]);
+void ls_record_hash(const struct ls_mapping *mapping, const struct ls_record *record,
+                    char out[LS_RECORD_HASH_SIZE]);
 
 /* Check each value that is not MISSING against its field's check. -1: LS_E_INVALID, "invalid price '-1': must be >= 0", and the
  * field's name in err->reason. */
-int ls_record_validate(const struct ls_mapping *mapping, const struct ls_record *record, struct ls_err *err);
+int ls_record_validate(const struct ls_mapping *mapping, const struct ls_record *record,
+                       struct ls_err *err);
 
 #endif

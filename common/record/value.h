@@ -34,13 +34,15 @@ struct ls_value {
     size_t length;
 };
 
-#define LS_VALUE_MAX_BYTES (256u * 1024) /* a longer value is refused (LS_E_TOO_BIG): its record is parked */
+#define LS_VALUE_MAX_BYTES \
+    (256u * 1024) /* a longer value is refused (LS_E_TOO_BIG): its record is parked */
 
 void ls_value_fini(struct ls_value *value);
 void ls_value_set_null(struct ls_value *value);
 /* Canonicalise text of the type into value. -1: LS_E_INVALID or LS_E_TOO_BIG with the reason ("'abc' is not money"); value is then
  * unchanged. text need not be NUL-terminated. */
-int ls_value_set(struct ls_value *value, enum ls_type type, const char *text, size_t length, struct ls_err *err);
+int ls_value_set(struct ls_value *value, enum ls_type type, const char *text, size_t length,
+                 struct ls_err *err);
 void ls_value_copy(struct ls_value *to, const struct ls_value *from);
 bool ls_value_equal(const struct ls_value *a, const struct ls_value *b);
 /* Equal as far as a platform can tell: shops know no NULL text, so for text and html NULL and "" are the same there. */

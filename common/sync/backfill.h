@@ -8,7 +8,8 @@
 #include "common/sync/feed.h"
 
 struct ls_backfill;
-struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, ls_feed_page_cb *page_done, ls_feed_done_cb *done, void *arg);
+struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, ls_feed_page_cb *page_done,
+                                      ls_feed_done_cb *done, void *arg);
 void ls_backfill_cancel(struct ls_backfill **backfill);
 
 #endif

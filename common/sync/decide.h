@@ -78,19 +78,19 @@ enum ls_act {
 struct ls_decide_input {
     const struct ls_mapping *mapping;
     enum ls_base_state base_state;
-    const struct ls_record *base;   /* absent unless PRESENT */
-    const struct ls_record *local;  /* absent: no row */
-    const struct ls_record *remote; /* absent: confirmed absent */
+    const struct ls_record *base;       /* absent unless PRESENT */
+    const struct ls_record *local;      /* absent: no row */
+    const struct ls_record *remote;     /* absent: confirmed absent */
     bool local_invalid, remote_invalid; /* the side is there, its record cannot be read */
-    bool many;                      /* without a base: the match is not unique */
+    bool many;                          /* without a base: the match is not unique */
     /* Bit i: the remote's value of field i is one that we sent ourselves (an open operation of ours that took effect, or a late
      * write of a worker that lost its claim). It is no edit: the field counts as agreed on, so a differing local value is pushed. */
     uint64_t own;
     /* Bit i: our write took effect and the local value of field i still is what it sent: whatever the remote holds now came later. */
     uint64_t held;
-    bool late;                      /* TOMB: the remote is not newer than the deletion */
-    enum ls_newest newest;          /* policy last_write_wins, when the clocks are conclusive */
-    bool careful;                   /* orders: never restored by themselves */
+    bool late;             /* TOMB: the remote is not newer than the deletion */
+    enum ls_newest newest; /* policy last_write_wins, when the clocks are conclusive */
+    bool careful;          /* orders: never restored by themselves */
 };
 
 struct ls_plan {
@@ -107,12 +107,14 @@ struct ls_plan {
 void ls_decide(const struct ls_decide_input *input, struct ls_plan *plan);
 
 /* One field: its state, and what owner and policy make of it (newest not yet applied). */
-enum ls_field_state ls_decide_field_state(const struct ls_value *base, const struct ls_value *local, const struct ls_value *remote);
+enum ls_field_state ls_decide_field_state(const struct ls_value *base, const struct ls_value *local,
+                                          const struct ls_value *remote);
 enum ls_act ls_decide_field(enum ls_policy policy, enum ls_owner owner, enum ls_field_state state);
 
 /* How many rows of the table cover a state: 1 for every one that can occur (a test walks them all). Tombstones with both sides
  * there count as rows 4 to 6 do. */
-size_t ls_decide_coverage(enum ls_base_state base, enum ls_side_state local, enum ls_side_state remote, enum ls_relation relation);
+size_t ls_decide_coverage(enum ls_base_state base, enum ls_side_state local,
+                          enum ls_side_state remote, enum ls_relation relation);
 
 /* The table as people read it. */
 struct ls_rule_text {

@@ -13,7 +13,8 @@ struct ls_operation {
     void (*cancel)(struct ls_operation *operation); /* the caller is not told */
 };
 
-void ls_operation_begin(struct ls_engine *engine, struct ls_operation *operation, void (*cancel)(struct ls_operation *operation));
+void ls_operation_begin(struct ls_engine *engine, struct ls_operation *operation,
+                        void (*cancel)(struct ls_operation *operation));
 void ls_operation_end(struct ls_operation *operation);
 
 /* Deep copies of what a connector lends. */

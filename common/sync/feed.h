@@ -19,7 +19,8 @@ struct ls_feed_progress {
     int64_t looked, total; /* total: as the platform counts; -1 unknown */
     int64_t marked, linked, unchanged;
     int64_t pages;
-    int64_t started_remote_ms; /* the platform's clock before the first page of this window; 0 unknown */
+    int64_t
+        started_remote_ms; /* the platform's clock before the first page of this window; 0 unknown */
     int64_t elapsed_ms;
     bool resumed; /* went on where an earlier run ended */
 };
@@ -27,15 +28,17 @@ struct ls_feed_progress {
 struct ls_feed;
 /* After each page, once it is durable. */
 typedef void ls_feed_page_cb(void *arg, const struct ls_feed_progress *progress);
-typedef void ls_feed_done_cb(void *arg, const struct ls_feed_progress *progress, const struct ls_err *err);
+typedef void ls_feed_done_cb(void *arg, const struct ls_feed_progress *progress,
+                             const struct ls_err *err);
 
 struct ls_feed_request {
     struct ls_sync *sync;
     enum ls_feed_kind kind;
-    size_t page;           /* rows a page; 0: the sync's batch */
+    size_t page;                /* rows a page; 0: the sync's batch */
     ls_feed_page_cb *page_done; /* may be NULL */
 };
-struct ls_feed *ls_feed_begin(const struct ls_feed_request *request, ls_feed_done_cb *done, void *arg);
+struct ls_feed *ls_feed_begin(const struct ls_feed_request *request, ls_feed_done_cb *done,
+                              void *arg);
 void ls_feed_cancel(struct ls_feed **feed);
 
 #endif

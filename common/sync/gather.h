@@ -12,10 +12,10 @@ struct ls_ticket; /* one read or write that is waiting or out */
 
 struct ls_gather_options {
     uv_loop_t *loop;
-    struct ls_connector *connector;      /* borrowed */
-    const struct ls_mapping *mapping;    /* borrowed */
-    int64_t wait_ms;                     /* for company; -1: send each at once, alone */
-    size_t flights;                      /* requests of a kind out at once; the rest waits and gathers. 0: 4 */
+    struct ls_connector *connector;   /* borrowed */
+    const struct ls_mapping *mapping; /* borrowed */
+    int64_t wait_ms;                  /* for company; -1: send each at once, alone */
+    size_t flights; /* requests of a kind out at once; the rest waits and gathers. 0: 4 */
 };
 struct ls_gather *ls_gather_new(const struct ls_gather_options *options);
 /* Cancels everything; no callbacks. The loop must run once more. NULL is fine. */
@@ -23,13 +23,15 @@ void ls_gather_free(struct ls_gather *gather);
 
 /* remote is borrowed until the callback returns; NULL with err NULL: confirmed not to exist (read), nothing came back (write).
  * remote_ms: the platform's clock, 0 unknown. Never called before the begin returned. */
-typedef void ls_gather_cb(void *arg, const struct ls_remote *remote, int64_t remote_ms, const struct ls_err *err);
+typedef void ls_gather_cb(void *arg, const struct ls_remote *remote, int64_t remote_ms,
+                          const struct ls_err *err);
 
-struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, ls_gather_cb *done, void *arg);
+struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, ls_gather_cb *done,
+                                void *arg);
 /* What write points to is borrowed until `done` or cancel. may_leave (NULL: always) is asked with arg just before the request goes out: no
  * ends it with LS_E_CANCELLED, and nothing has left. */
-struct ls_ticket *ls_gather_write(struct ls_gather *gather, const struct ls_write *write, bool (*may_leave)(void *arg), ls_gather_cb *done,
-                                  void *arg);
+struct ls_ticket *ls_gather_write(struct ls_gather *gather, const struct ls_write *write,
+                                  bool (*may_leave)(void *arg), ls_gather_cb *done, void *arg);
 /* `done` will not run. A write that has left may still take effect. Clears the pointer; NULL is fine. */
 void ls_gather_cancel(struct ls_ticket **ticket);
 

@@ -18,49 +18,53 @@
 struct ls_reconcile;
 
 enum ls_outcome {
-    LS_OUTCOME_NOOP,     /* nothing was to be done */
-    LS_OUTCOME_SYNCED,   /* something was written, linked or agreed on */
-    LS_OUTCOME_PARKED,   /* a person decides; why stands in the status view */
+    LS_OUTCOME_NOOP,   /* nothing was to be done */
+    LS_OUTCOME_SYNCED, /* something was written, linked or agreed on */
+    LS_OUTCOME_PARKED, /* a person decides; why stands in the status view */
     LS_OUTCOME_OBSERVED, /* the sync only observes: something would have been written; the marks stay */
     LS_OUTCOME_AGAIN     /* run again after again_ms, with the same `absent` as in the result */
 };
 
 /* What a look showed: borrowed until `look` returns. */
 struct ls_explanation {
-    const char *uid;                  /* of the record that was decided: a remote one may have turned out to be a local row's */
+    const char *
+        uid; /* of the record that was decided: a remote one may have turned out to be a local row's */
     const struct ls_snapshot *snapshot;
-    const struct ls_remote *remote;   /* NULL: absent */
+    const struct ls_remote *remote; /* NULL: absent */
     bool trashed;
     const struct ls_plan *plan;
-    uint64_t own;                     /* fields whose remote value we sent ourselves */
+    uint64_t own; /* fields whose remote value we sent ourselves */
 };
 
 struct ls_reconcile_request {
     struct ls_sync *sync;
-    const char *uid;     /* of the link row; copied */
-    uint64_t fence;      /* of the claim */
-    bool absent;         /* an earlier run saw the remote object gone: seeing it again confirms it */
-    bool (*may_write)(void *arg); /* asked before each remote write, with the arg of `done`; NULL: yes */
+    const char *uid; /* of the link row; copied */
+    uint64_t fence;  /* of the claim */
+    bool absent;     /* an earlier run saw the remote object gone: seeing it again confirms it */
+    bool (*may_write)(
+        void *arg); /* asked before each remote write, with the arg of `done`; NULL: yes */
     /* Only look: read both sides, decide, tell, write nothing anywhere. The fence is then 0. */
     void (*look)(void *arg, const struct ls_explanation *explanation);
 };
 
 struct ls_reconcile_result {
     enum ls_outcome outcome;
-    int row;             /* of the decision table */
+    int row; /* of the decision table */
     int remote_writes, local_writes;
-    int conflicts;       /* fields whose conflict was opened by this run */
+    int conflicts; /* fields whose conflict was opened by this run */
     int64_t again_ms;
     bool absent;
-    const char *why;     /* parked: the reason; borrowed */
+    const char *why; /* parked: the reason; borrowed */
 };
 
 /* err: LS_E_FENCED (another run has the record: nothing was committed), LS_E_CANCELLED (may_write said no, before anything left),
  * LS_E_NOT_FOUND (no such uid), else what the store or the platform said. After a failure the record's marks are still there, except
  * when the platform refused the content (LS_E_PERMANENT): then it is parked too. */
-typedef void ls_reconcile_cb(void *arg, const struct ls_reconcile_result *result, const struct ls_err *err);
+typedef void ls_reconcile_cb(void *arg, const struct ls_reconcile_result *result,
+                             const struct ls_err *err);
 
-struct ls_reconcile *ls_reconcile_begin(const struct ls_reconcile_request *request, ls_reconcile_cb *done, void *arg);
+struct ls_reconcile *ls_reconcile_begin(const struct ls_reconcile_request *request,
+                                        ls_reconcile_cb *done, void *arg);
 /* `done` will not run. Clears the pointer; NULL is fine. */
 void ls_reconcile_cancel(struct ls_reconcile **reconcile);
 

@@ -74,7 +74,8 @@ void ls_reconcile_start_over(struct ls_reconcile *run, const struct ls_err *err)
 void ls_reconcile_finish(struct ls_reconcile *run, const struct ls_err *err);
 /* The record's id for people: the application's, else its uid. */
 const char *ls_reconcile_shown_id(const struct ls_reconcile *run);
-void ls_reconcile_log(const struct ls_reconcile *run, enum ls_log_level level, const char *event, const char *text);
+void ls_reconcile_log(const struct ls_reconcile *run, enum ls_log_level level, const char *event,
+                      const char *text);
 
 /* reconcile_read.c: the remote object, operations left open, the local row of a record first seen remotely; then decides */
 void ls_reconcile_fetch(struct ls_reconcile *run);
@@ -90,5 +91,6 @@ bool ls_reconcile_look(struct ls_reconcile *run);
 
 /* reconcile_commit.c: one transaction; then finishes or starts over */
 void ls_reconcile_commit(struct ls_reconcile *run);
-void ls_reconcile_park(struct ls_reconcile *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ls_reconcile_park(struct ls_reconcile *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 #endif

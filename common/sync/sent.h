@@ -13,14 +13,17 @@
 #include "common/record/record.h"
 
 /* Of the fields of record that are not MISSING. */
-void ls_sent_hash(const struct ls_mapping *mapping, const struct ls_record *record, char out[LS_RECORD_HASH_SIZE]);
+void ls_sent_hash(const struct ls_mapping *mapping, const struct ls_record *record,
+                  char out[LS_RECORD_HASH_SIZE]);
 /* The fields (bit i: field i) that hold exactly what was sent; 0 unless all of them do. */
-uint64_t ls_sent_match(const struct ls_mapping *mapping, const char *sent, const struct ls_record *remote);
+uint64_t ls_sent_match(const struct ls_mapping *mapping, const char *sent,
+                       const struct ls_record *remote);
 
 /* The same when some of the fields may have been changed since, on one side each: own, the fields that the remote still holds as sent;
  * held, those that the local record holds as sent and the remote does not. false: not to be explained so. That a field is held says
  * nothing about whether the write took effect: an untouched local record explains every operation. Tries at most 1,024 combinations. */
-bool ls_sent_explain(const struct ls_mapping *mapping, const char *sent, const struct ls_record *local, const struct ls_record *remote,
-                     uint64_t *own, uint64_t *held);
+bool ls_sent_explain(const struct ls_mapping *mapping, const char *sent,
+                     const struct ls_record *local, const struct ls_record *remote, uint64_t *own,
+                     uint64_t *held);
 
 #endif

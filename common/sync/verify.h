@@ -14,9 +14,9 @@ enum ls_difference_kind {
     LS_DIFF_MISSING_LOCAL,
     LS_DIFF_DUPLICATE,
     LS_DIFF_FIELDS,
-    LS_DIFF_STALE,   /* a link that should be there or should not */
+    LS_DIFF_STALE,    /* a link that should be there or should not */
     LS_DIFF_EXCLUDED, /* still has marks: no statement */
-    LS_DIFF_UNKNOWN  /* unreadable: no statement */
+    LS_DIFF_UNKNOWN   /* unreadable: no statement */
 };
 
 struct ls_difference {
@@ -24,21 +24,21 @@ struct ls_difference {
     char *uid, *local_id, *remote_id; /* NULL: none */
     int row;                          /* of the decision table; 0: not looked at */
     enum ls_verdict verdict;
-    bool parked, held;                /* waits for a person */
+    bool parked, held; /* waits for a person */
     bool linked;
-    int remote_writes, local_writes;  /* fields that would be written; 1 for a record to be made */
-    char *fields;                     /* JSON array: [{"field":…,"base":…,"local":…,"remote":…,"action":…}] */
-    char *text;                       /* the same for people: "price: base 19.9, local 21.9, remote 19.9" */
-    const char *cause;                /* "unannounced", "parked", "held", "failed", "pending" */
-    char *why;                        /* its last error; NULL none */
+    int remote_writes, local_writes; /* fields that would be written; 1 for a record to be made */
+    char *fields; /* JSON array: [{"field":…,"base":…,"local":…,"remote":…,"action":…}] */
+    char *text;   /* the same for people: "price: base 19.9, local 21.9, remote 19.9" */
+    const char *cause; /* "unannounced", "parked", "held", "failed", "pending" */
+    char *why;         /* its last error; NULL none */
 };
 
 struct ls_verify_report {
     int64_t local, linked, remote, match;
     int64_t missing_remote, missing_local, duplicates, fields, stale, excluded, unknown;
-    int64_t would_link;               /* unlinked on both sides, equal: row 4 */
-    int64_t unlooked;                 /* differences beyond max_candidates: counted, not looked at again */
-    double coverage;                  /* 0 to 1 */
+    int64_t would_link; /* unlinked on both sides, equal: row 4 */
+    int64_t unlooked;   /* differences beyond max_candidates: counted, not looked at again */
+    double coverage;    /* 0 to 1 */
     int64_t writes_remote, writes_local, creates_remote, creates_local, held, parked;
     int64_t pages, elapsed_ms;
     struct ls_difference *differences; /* confirmed */
@@ -46,23 +46,25 @@ struct ls_verify_report {
 };
 
 struct ls_verify_progress {
-    const char *phase; /* "database", "platform", "settle", "confirm" */
+    const char *phase;   /* "database", "platform", "settle", "confirm" */
     int64_t done, total; /* total -1: unknown */
 };
 
 struct ls_verify;
 typedef void ls_verify_progress_cb(void *arg, const struct ls_verify_progress *progress);
 /* The report is borrowed until done returns. */
-typedef void ls_verify_done_cb(void *arg, const struct ls_verify_report *report, const struct ls_err *err);
+typedef void ls_verify_done_cb(void *arg, const struct ls_verify_report *report,
+                               const struct ls_err *err);
 
 struct ls_verify_request {
     struct ls_sync *sync;
-    int64_t settle_ms;      /* between the two looks; 0: at once */
-    size_t max_candidates;  /* 0: 10,000 */
-    bool stamp;             /* note verified_at of what was found equal (needs a writable store) */
+    int64_t settle_ms;     /* between the two looks; 0: at once */
+    size_t max_candidates; /* 0: 10,000 */
+    bool stamp;            /* note verified_at of what was found equal (needs a writable store) */
     ls_verify_progress_cb *progress; /* may be NULL */
 };
-struct ls_verify *ls_verify_begin(const struct ls_verify_request *request, ls_verify_done_cb *done, void *arg);
+struct ls_verify *ls_verify_begin(const struct ls_verify_request *request, ls_verify_done_cb *done,
+                                  void *arg);
 void ls_verify_cancel(struct ls_verify **verify);
 
 /* 0 clean and complete; 2 differences; 4 coverage below the least wanted, so no statement; 16 parked, held or conflicts open. Or-ed.
@@ -71,7 +73,8 @@ int ls_verify_exit(const struct ls_verify_report *report, double least_coverage)
 const char *ls_difference_name(enum ls_difference_kind kind);
 
 /* ["price: base 19.9, local 21.9, remote 19.9"] of what is unequal or would be done; used by explain too. json may be NULL. */
-void ls_verify_describe(const struct ls_mapping *mapping, const struct ls_snapshot *snapshot, const struct ls_remote *remote,
-                        const struct ls_plan *plan, struct ls_buf *text, struct ls_buf *json);
+void ls_verify_describe(const struct ls_mapping *mapping, const struct ls_snapshot *snapshot,
+                        const struct ls_remote *remote, const struct ls_plan *plan,
+                        struct ls_buf *text, struct ls_buf *json);
 
 #endif

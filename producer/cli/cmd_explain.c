@@ -65,8 +65,7 @@ static int run(struct ls_cli *cli, int argc, char **argv)
     return code;
 }
 
-/* ---- a record -----------------------------------------------------------------------------------
- */
+/* ---- a record ---- */
 
 static const char *link_state(const struct ls_snapshot *snapshot)
 {

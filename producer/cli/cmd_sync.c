@@ -56,8 +56,7 @@ static int run(struct ls_cli *cli, int argc, char **argv)
     return ls_cli_misused(cli, "unknown word '%s'", verb);
 }
 
-/* ---- how it stands ----------------------------------------------------------------------------
- */
+/* ---- how it stands ---- */
 
 struct standing {
     struct ls_looker *looker;
@@ -281,8 +280,7 @@ static int status(struct ls_cli *cli, const char *name)
     return code;
 }
 
-/* ---- start: the plan first ----------------------------------------------------------------------
- */
+/* ---- start: the plan first ---- */
 
 struct planning {
     struct ls_looker *looker;

@@ -143,8 +143,7 @@ int ls_looker_push(struct ls_cli *cli, const struct ls_sync *sync, const char *k
     return result;
 }
 
-/* ---- the history ------------------------------------------------------------------------------
- */
+/* ---- the history ---- */
 
 struct newest {
     struct ls_looker *looker;

@@ -911,8 +911,7 @@ static void cancel__with_a_request_out__calls_nothing_back(void **state)
     result_fini(&next);
 }
 
-/* ---- only over http, only over https ------------------------------------------------------------
- */
+/* ---- only over http, only over https ---- */
 
 static void clock__of_the_shop_an_hour_off__is_learnt(void **state)
 {

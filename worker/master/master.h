@@ -2,15 +2,19 @@
  * order. poll, signalfd and waitpid; no threads, no libuv, no Redis, no SQL: there is little in it
  * that could fail, because everything else depends on it.
  *
- *   start:  redis-server (if embedded) -> answers PING -> runners, scheduler, relay, admin
- *   child ends     -> its line is read to the end, its Redis identities go to the scheduler
- * (child_died), it is started again with growing delay; the embedded redis-server likewise no beat
- * for watchdog_ms           -> SIGKILL, then as above "replace_me", SIGHUP (runners)    -> a new
- * runner first; when it is ready the old one drains SIGHUP (other children)           -> drain,
- * then start again; the log file is opened anew everywhere SIGTERM, SIGINT                   ->
- * runners drain, then the other children, redis-server last; what is left when shutdown_grace is
- * over gets SIGKILL. A second signal: everything at once As PID 1 it also reaps orphans that are
- * not its own. */
+ *   start                     redis-server (if embedded), answers PING, then runners, scheduler,
+ *                             relay, admin
+ *   a child ends              its line is read to the end, its Redis identities go to the scheduler
+ *                             (child_died), it is started again with growing delay; the embedded
+ *                             redis-server likewise
+ *   no beat for watchdog_ms   SIGKILL, then as above
+ *   "replace_me", SIGHUP      a new runner first; when it is ready the old one drains
+ *   SIGHUP, other children    drain, then start again; the log file is opened anew everywhere
+ *   SIGTERM, SIGINT           runners drain, then the other children, redis-server last; what is
+ *                             left when shutdown_grace is over gets SIGKILL. A second signal:
+ *                             everything at once
+ *
+ * As PID 1 it also reaps orphans that are not its own. */
 #ifndef LS_MASTER_MASTER_H
 #define LS_MASTER_MASTER_H
 

@@ -1,6 +1,6 @@
 #include "worker/master/restart.h"
 
-#define FIRST_MS                                                                               \
+#define FIRST_MS \
     50 /* one crash must not cost anybody time; also what keeps a loop of instant crashes from \
           spinning */
 

@@ -1,12 +1,14 @@
 /* What becomes of jobs whose process died: their claims were stolen, now they are settled.
  *
  * Crashes are charged so that a neighbour's crash kills nobody's job:
- *   0 or 1 crashes  -> one more, back to the head of its lane: a kill, or somebody else's crash, is
- * the likely reason from LS_RETRY_SUSPECT_FROM crashes on it is a suspect; a runner runs at most
- * one suspect at a time, so the only suspect in the dead hand  -> it ran and is charged; dead after
- * crash_limit such crashes, else later one of several in the hand         -> which of them ran is
- * not known: none is charged, and they come back at different times, so that next time each is
- * alone README.md has the argument. */
+ *   0 or 1 crashes so far            one more, back to the head of its lane: a kill, or somebody
+ *                                    else's crash, is the likely reason
+ *   LS_RETRY_SUSPECT_FROM or more    it is a suspect; a runner runs at most one at a time, so:
+ *     the only suspect in the hand   it ran and is charged; dead after crash_limit such crashes,
+ *                                    else later
+ *     one of several                 which of them ran is not known: none is charged, and they come
+ *                                    back at different times, so that next time each is alone
+ * README.md has the argument. */
 #ifndef LS_SCHEDULER_SETTLE_H
 #define LS_SCHEDULER_SETTLE_H
 

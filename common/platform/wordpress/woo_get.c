@@ -8,8 +8,7 @@
 /* The shop's clock and ours may differ, and a create takes its time. */
 #define CREATED_SLACK_S 300
 
-/* ---- get: in use, then in the trash, then one by one ------------------------------------------
- */
+/* ---- get: in use, then in the trash, then one by one ---- */
 
 enum get_state { GET_IN_USE, GET_IN_TRASH, GET_SINGLY };
 
@@ -181,8 +180,7 @@ static bool cross_off(struct get_call *get, json_int_t id)
     return false;
 }
 
-/* ---- find: by match value, else by our marker --------------------------------------------------
- */
+/* ---- find: by match value, else by our marker ---- */
 
 struct find_call {
     struct woo_call call;

@@ -79,10 +79,11 @@ static enum request_result take_rows(struct ls_turn_db *turn, struct take_reques
         rows = ls_xrealloc(rows, (count + 1) * sizeof *rows);
         rows[count].side = ls_db_text(row, 0)[0];
         rows[count].ref = ls_db_dup(row, 1);
-        rows[count++].mark = (struct ls_mark){.gen = sqlite3_column_int64(row, 2),
-                                              .first_at = sqlite3_column_int64(row, 3),
-                                              .high = high > 0,
-                                              .low = high < 0 && strcmp(ls_db_text(row, 5), "scan") == 0};
+        rows[count++].mark =
+            (struct ls_mark){.gen = sqlite3_column_int64(row, 2),
+                             .first_at = sqlite3_column_int64(row, 3),
+                             .high = high > 0,
+                             .low = high < 0 && strcmp(ls_db_text(row, 5), "scan") == 0};
     }
     if (found < 0)
         result = REQUEST_FAILED;

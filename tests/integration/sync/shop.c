@@ -89,8 +89,7 @@ struct shop_object *shop_get(struct shop *shop, int64_t id)
     return NULL;
 }
 
-/* ---- effects ------------------------------------------------------------------------------------
- */
+/* ---- effects ---- */
 
 static void store_value(struct shop *shop, struct shop_object *object, int field, const char *value)
 {

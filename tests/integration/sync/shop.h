@@ -38,19 +38,20 @@ struct shop {
     struct ls_capabilities can;
     struct shop_object objects[SHOP_MAX];
     size_t count;
-    int64_t now_ms;      /* the shop's clock */
-    int64_t stamp_ms;    /* granularity of modified stamps */
+    int64_t now_ms;   /* the shop's clock */
+    int64_t stamp_ms; /* granularity of modified stamps */
     int64_t next_id;
     int gets, lists, finds, writes, batches, creates, updates, requests;
-    int tangled;         /* objects with the same match value, ever */
-    enum shop_trouble (*trouble)(struct shop *shop, bool write); /* asked for each request; NULL: well */
-    const char *refuse;  /* match value of an object whose content is refused */
-    bool refuse_whole;   /* and with it the batch it is in */
-    int ignore_field;    /* accepted and not stored; -1 none */
-    int rounding_field;  /* stored with its first 4 characters only; -1 none */
+    int tangled; /* objects with the same match value, ever */
+    enum shop_trouble (*trouble)(struct shop *shop,
+                                 bool write); /* asked for each request; NULL: well */
+    const char *refuse; /* match value of an object whose content is refused */
+    bool refuse_whole;  /* and with it the batch it is in */
+    int ignore_field;   /* accepted and not stored; -1 none */
+    int rounding_field; /* stored with its first 4 characters only; -1 none */
     struct shop_late late[16];
     size_t late_count;
-    int match;           /* index of the match field */
+    int match; /* index of the match field */
     void *arg;
 };
 
@@ -61,7 +62,8 @@ struct ls_connector *shop_connector(struct shop *shop, uv_loop_t *loop);
 
 /* What people in the shop do. values: by field; NULL: null. Returns the object. */
 struct shop_object *shop_add(struct shop *shop, const char *const *values, size_t count);
-void shop_edit(struct shop *shop, struct shop_object *object, int field, const char *value, bool silently);
+void shop_edit(struct shop *shop, struct shop_object *object, int field, const char *value,
+               bool silently);
 struct shop_object *shop_find(struct shop *shop, const char *match);
 struct shop_object *shop_get(struct shop *shop, int64_t id);
 /* Bring home the late effects now. */

@@ -29,7 +29,7 @@ struct world {
     struct ls_err err;
     struct ls_reconcile_result result; /* of the last run */
     char why[512];
-    int failures;        /* runs that ended with an error, in the last drain */
+    int failures; /* runs that ended with an error, in the last drain */
     struct ls_err last_failure;
     bool may_not_write;
 };
@@ -43,9 +43,11 @@ void world_start(struct world *world); /* the sync becomes active */
 
 void world_sql(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The first column of the first row; "" for NULL; "(none)" when there is no row. Static. */
-const char *world_get(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *world_get(struct world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 int world_count(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
-struct shop_object *world_sell(struct world *world, const char *sku, const char *name, const char *price, const char *stock);
+struct shop_object *world_sell(struct world *world, const char *sku, const char *name,
+                               const char *price, const char *stock);
 
 /* One reconcile; its result is in world->result. -1: world->err. */
 int world_reconcile(struct world *world, const char *uid, bool absent);

@@ -57,7 +57,8 @@ static void sink__command__gets_the_json_on_standard_input(void **state)
 
 static void sink__command_fails__is_an_error_with_its_status(void **state)
 {
-    const char *argv[] = {"/bin/sh", "-c", "exit 7", NULL}, *missing[] = {"/nonexistent/pager", NULL};
+    const char *argv[] = {"/bin/sh", "-c", "exit 7", NULL},
+               *missing[] = {"/nonexistent/pager", NULL};
     struct result result = run(argv, "{}", 10000);
 
     assert_int_equal(result.err.code, LS_E_TRANSIENT);

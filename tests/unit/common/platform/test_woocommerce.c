@@ -109,8 +109,7 @@ const char *ls_http_header_get(const struct ls_http_response *response, const ch
     return strcmp(name, "x-wp-total") ? NULL : response->headers;
 }
 
-/* ---- a connector to it ------------------------------------------------------------------------
- */
+/* ---- a connector to it ---- */
 
 static struct ls_connector *connector;
 static struct ls_mapping *mapping;
@@ -198,8 +197,7 @@ static struct result *run(struct result *result)
     "{\"code\":\"woocommerce_rest_authentication_error\",\"message\":\"" message \
     "\",\"data\":{\"status\":401}}"
 
-/* ---- signatures -------------------------------------------------------------------------------
- */
+/* ---- signatures ---- */
 
 static void signature__refused_for_its_nonce_on_a_read__is_made_anew_once(void **state)
 {
@@ -246,8 +244,7 @@ static void signature__with_a_clock_learnt__has_the_shops_time(void **state)
     assert_true(last_timestamp_s - 1000000000 >= 0 && last_timestamp_s - 1000000000 < 10);
 }
 
-/* ---- lists that are not what they should be -----------------------------------------------------
- */
+/* ---- lists that are not what they should be ---- */
 
 static void list__short_page_with_a_larger_total__is_not_the_end(void **state)
 {
@@ -321,8 +318,7 @@ static void list__by_modified__says_utc_without_a_zone_and_one_second_wider(void
                                      "11-14T22%3A15%3A01&dates_are_gmt=true&"));
 }
 
-/* ---- reads by id --------------------------------------------------------------------------------
- */
+/* ---- reads by id ---- */
 
 static void get__a_row_nobody_asked_for__proves_nothing_absent(void **state)
 {
@@ -375,8 +371,7 @@ static void get__404_of_another_kind__is_not_absence(void **state)
     }
 }
 
-/* ---- writes -------------------------------------------------------------------------------------
- */
+/* ---- writes ---- */
 
 static void write__answer_about_another_product__is_an_unknown_outcome(void **state)
 {

@@ -24,8 +24,7 @@ static uint64_t chance(uint64_t below)
 }
 
 static const char *const seeds[] = {
-    "{\"account\":\"a\",\"id\":\"1\",\"key\":\"k\",\"kind\":\"x\",\"data\":{\"a\":[-0.5e+10,null]}"
-    "}",
+    "{\"id\":\"1\",\"key\":\"k\",\"kind\":\"x\",\"data\":{\"a\":[-0.5e+10,null]}}",
     "{\"kind\":\"http\",\"data\":\"\\u00e9\\ud83d\\ude00 \xc3\xa9 \xf0\x9f\x98\x80\\n\"}",
     "[[[[]]],{},\"\",0,-1,1e5,0.1]",
     " { \"a\" : [ 1 , 2 ] , \"b\" : { } } ",

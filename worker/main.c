@@ -146,13 +146,13 @@ static void fill_settings(const struct ls_config *config, struct ls_master_setti
     settings->count[LS_ROLE_RUNNER] = (int)config->runners;
     settings->count[LS_ROLE_SCHEDULER] = 1;
     settings->count[LS_ROLE_RELAY] = settings->count[LS_ROLE_ADMIN] = 0;
-#ifdef LS_HAVE_ROLE_RELAY
+#ifdef LOCKSTEP_WITH_SQLITE
     settings->count[LS_ROLE_RELAY] = config->store != NULL;
 #else
     if (config->store)
         ls_log(LS_LOG_WARN, "role.left_out", "this build has no stores: 'store' is ignored");
 #endif
-#ifdef LS_HAVE_ROLE_ADMIN
+#ifdef LOCKSTEP_WITH_ADMIN
     settings->count[LS_ROLE_ADMIN] = config->admin.enabled;
 #else
     if (config->admin.enabled)

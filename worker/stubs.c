@@ -4,8 +4,7 @@
 
 #include "common/base/log.h"
 
-#if !defined(LS_HAVE_ROLE_RUNNER) || !defined(LS_HAVE_ROLE_SCHEDULER) || \
-    !defined(LS_HAVE_ROLE_RELAY) || !defined(LS_HAVE_ROLE_ADMIN)
+#if !defined(LOCKSTEP_WITH_SQLITE) || !defined(LOCKSTEP_WITH_ADMIN)
 static int left_out(const struct ls_role_context *context)
 {
     ls_log(LS_LOG_ERROR, "role.left_out", "this build has no role '%s'", context->role);
@@ -13,28 +12,14 @@ static int left_out(const struct ls_role_context *context)
 }
 #endif
 
-#ifndef LS_HAVE_ROLE_RUNNER
-int ls_runner_main(const struct ls_role_context *context)
-{
-    return left_out(context);
-}
-#endif
-
-#ifndef LS_HAVE_ROLE_SCHEDULER
-int ls_scheduler_main(const struct ls_role_context *context)
-{
-    return left_out(context);
-}
-#endif
-
-#ifndef LS_HAVE_ROLE_RELAY
+#ifndef LOCKSTEP_WITH_SQLITE
 int ls_relay_main(const struct ls_role_context *context)
 {
     return left_out(context);
 }
 #endif
 
-#ifndef LS_HAVE_ROLE_ADMIN
+#ifndef LOCKSTEP_WITH_ADMIN
 int ls_admin_main(const struct ls_role_context *context)
 {
     return left_out(context);

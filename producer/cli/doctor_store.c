@@ -11,7 +11,7 @@ void ls_doctor_syncs_free(struct ls_doctor_sync *syncs, size_t count)
     free(syncs);
 }
 
-#ifdef LS_CLI_STORE
+#ifdef LOCKSTEP_WITH_SQLITE
 
 #include <sqlite3.h>
 #include <uv.h>

@@ -120,20 +120,8 @@ static int show_help(int argc, char **argv)
 static bool is_left_out(const char *name)
 {
     static const char *const names[] = {
-#ifndef LS_CLI_HAVE_STORE
-        "store",
-#endif
-#ifndef LS_CLI_HAVE_SYNC
-        "sync",
-#endif
-#ifndef LS_CLI_HAVE_BACKFILL
-        "backfill",
-#endif
-#ifndef LS_CLI_HAVE_VERIFY
-        "verify",
-#endif
-#ifndef LS_CLI_HAVE_EXPLAIN
-        "explain",
+#ifndef LOCKSTEP_WITH_SQLITE
+        "store", "sync", "backfill", "verify", "explain",
 #endif
         NULL};
 

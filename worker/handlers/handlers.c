@@ -13,7 +13,7 @@ struct ls_handlers *ls_handlers_new(struct ls_runner_tools *tools, struct ls_err
     ls_noop_add(handlers);
     ls_http_add(handlers);
     ls_exec_add(handlers);
-#ifdef LS_HAVE_SYNC_HANDLERS
+#ifdef LOCKSTEP_WITH_SQLITE
     if (ls_sync_add(handlers, err) < 0) {
         ls_handlers_free(handlers);
         return NULL;
@@ -26,7 +26,7 @@ void ls_handlers_free(struct ls_handlers *handlers)
 {
     if (!handlers)
         return;
-#ifdef LS_HAVE_SYNC_HANDLERS
+#ifdef LOCKSTEP_WITH_SQLITE
     ls_sync_free(handlers);
 #endif
     ls_exec_free(handlers);

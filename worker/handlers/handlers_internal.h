@@ -22,7 +22,7 @@ void ls_noop_add(struct ls_handlers *handlers);
 void ls_http_add(struct ls_handlers *handlers);
 void ls_exec_add(struct ls_handlers *handlers);
 void ls_exec_free(struct ls_handlers *handlers);
-#ifdef LS_HAVE_SYNC_HANDLERS
+#ifdef LOCKSTEP_WITH_SQLITE
 /* The kinds of the sync engine (worker/handlers/sync.c): sets tools->engine. No-op without a store
  * in the configuration. */
 int ls_sync_add(struct ls_handlers *handlers, struct ls_err *err);

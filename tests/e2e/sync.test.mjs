@@ -1,11 +1,13 @@
 // The sync engine under real processes: a pool, a simulated shop, an application's database; and the greps of an operator.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { test } from 'node:test';
+import { existsSync, writeFileSync } from 'node:fs';
+import { test as nodeTest } from 'node:test';
 import { pause, until, withStage } from '../support/stage.mjs';
 
 const SHOP = new URL('../platforms/woocommerce/server.mjs', import.meta.url).pathname;
+const skip = !existsSync(new URL('../platforms/node_modules', import.meta.url)) && 'the simulated shop is not installed: npm ci --prefix tests/platforms';
+const test = (name, run) => nodeTest(name, { skip }, run);
 const PRODUCTS = 30;
 
 const sql = (stage, text) => execFileSync('sqlite3', ['-cmd', '.timeout 5000', stage.path('shop.db')], { input: text, encoding: 'utf8' }).trim();

@@ -1,6 +1,6 @@
 /* The store: lockstep's tables (lockstep_*) beside the application's own, in the application's
  * database. Everything durable that the sync engine knows lives here; Redis may be lost at the cost
- * of latency only. Sources: the table list is SYNC design 7.3.
+ * of latency only. What the tables hold stands in README.md.
  *
  * Every operation is asynchronous: it is queued (bounded), runs as one transaction (several may
  * share a commit), and its callback runs later on the owner's loop, exactly once, never before the

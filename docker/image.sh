@@ -42,12 +42,12 @@ else
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' | awk '$1 !~ /security/ && $2 == "main" { print $1; exit }')
     [ -n "$mirror" ] || die "cannot find a package source to build the base image from" "run: apt-get update"
     mmdebstrap --quiet --variant=minbase --include=ca-certificates --dpkgopt='path-exclude=/usr/share/man/*' \
-      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$work/base.tar" "deb $mirror trixie main"
-    printf 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n' >"$work/Basefile"
-    image bud --isolation chroot -t docker.io/library/debian:trixie-slim -f "$work/Basefile" "$work"
-    rm -f "$work/base.tar"
+      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' trixie "$work/base.tar" "deb $mirror trixie main" &&
+      printf 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n' >"$work/Basefile" &&
+      image bud --isolation chroot -t docker.io/library/debian:trixie-slim -f "$work/Basefile" "$work" &&
+      rm -f "$work/base.tar"
   }
-  build_image() { build_base; image bud --format docker --isolation chroot --network host --pull-never --layers -t lockstep -f docker/Dockerfile .; }
+  build_image() { build_base && image bud --format docker --isolation chroot --network host --pull-never --layers -t lockstep -f docker/Dockerfile .; }
 
   # A container: the image's own root file system, its own mount, pid and ipc namespaces, the pool as pid 1 and not root.
   container_start() {

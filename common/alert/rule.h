@@ -2,10 +2,11 @@
  * in, a finding out.
  *
  *   high_error_rate       failed / (ok + failed) over the window above error_rate; clear below half
- * of it slow_sync             average of the window above slow_ms; clear below four fifths of it
+ *                         of it
+ *   slow_sync             average of the window above slow_ms; clear below four fifths of it
  *   stale_data            syncs exist and nothing was synced for stale_ms; clear with the next sync
  *   sync_retry_exhausted  a dead letter, grouped by its error; further ones are told after the
- * cooldown, with their count
+ *                         cooldown, with their count
  *
  * A window with fewer than min_samples says nothing (LS_LEVEL_UNKNOWN), neither good nor bad. */
 #ifndef LS_ALERT_RULE_H

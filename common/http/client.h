@@ -4,11 +4,15 @@
  * followed, only http and https are spoken, nothing is sent twice by itself. Any HTTP answer is a
  * response, also 404 and 500: what a status means is the caller's business (ls_http_status_error
  * gives the usual reading). A failure says whether the request may have had its effect:
- *   LS_E_NETWORK  nothing was sent: name, connect, TLS handshake         LS_E_TIMEOUT  the same, by
- * deadline LS_E_LOST     some of it may have arrived, no answer came: reset, stale keep-alive
- * connection, deadline LS_E_TOO_BIG  the answer exceeds max_response_bytes LS_E_INVALID  the answer
- * is not HTTP LS_E_USAGE    the request is malformed (URL, header)                 LS_E_CANCELLED
- * the queue here is full or closing Texts of errors show URLs without user, password and query. */
+ *   LS_E_NETWORK    nothing was sent: name, connect, TLS handshake
+ *   LS_E_TIMEOUT    the same, by deadline
+ *   LS_E_LOST       some of it may have arrived, no answer came: reset, stale keep-alive connection,
+ *                   deadline
+ *   LS_E_TOO_BIG    the answer exceeds max_response_bytes
+ *   LS_E_INVALID    the answer is not HTTP
+ *   LS_E_USAGE      the request is malformed (URL, header)
+ *   LS_E_CANCELLED  the queue here is full or closing
+ * Texts of errors show URLs without user, password and query. */
 #ifndef LS_HTTP_CLIENT_H
 #define LS_HTTP_CLIENT_H
 

@@ -1,9 +1,10 @@
 /* Periodic work on Redis' clock: exactly one caller gets each tick.
  *
- *   begin -> FIRE tick: push the job with the id "<schedule>-<tick>", then done. A caller that dies
- *   between the two loses its hold after hold_ms and another one fires the same tick with the same
- * id. begin -> WAIT ms: nothing to do before. Ticks that passed unseen are not made up for, but the
- *   newest one. */
+ *   begin answers FIRE tick   push the job with the id "<schedule>-<tick>", then done. A caller that
+ *                             dies between the two loses its hold after hold_ms, and another one
+ *                             fires the same tick with the same id
+ *   begin answers WAIT ms     nothing to do before
+ * Of ticks that passed unseen only the newest is made up for. */
 #ifndef LS_QUEUE_CRON_H
 #define LS_QUEUE_CRON_H
 

@@ -82,8 +82,9 @@ static int role_main(const struct ls_role_context *context)
     snprintf(name, sizeof name, "host-%d-x", (int)getpid());
     if (runner)
         ls_child_names(role.child, names, 1);
-    ls_child_ready(role.child);
+    /* The line first: the master answers to the message at once, and the order is what is looked at. */
     ls_log(LS_LOG_INFO, "test.ready", "%s %d", context->role, context->index);
+    ls_child_ready(role.child);
     if (runner && pool.runner == HANG)
         for (;;)
             pause();

@@ -71,6 +71,9 @@ static void check_queues(struct check *check)
         if (queue->backoff.base_ms > queue->backoff.cap_ms)
             ls_config_error(check->report, place(check, "queues", queue->name, "backoff"),
                             "'base' of the backoff is longer than its 'cap'");
+        if (!queue->lanes.high && !queue->lanes.normal && !queue->lanes.low)
+            ls_config_error(check->report, place(check, "queues", queue->name, "lanes"),
+                            "one of the three lanes must have a weight above 0");
     }
 }
 
@@ -91,6 +94,9 @@ static void check_accounts(struct check *check)
                             "there is no queue '%s'", account->queue);
             ls_config_hint(check->report, "add it under 'queues', or leave 'queue' out");
         }
+        if (account->breaker.open_ms > account->breaker.cap_ms)
+            ls_config_error(check->report, place(check, "accounts", account->name, "breaker"),
+                            "'open' of the breaker is longer than its 'cap'");
         /* Asked of the file, not of the values: a value that could not be read was reported
          * already. */
         if (!written(check, account->name, "consumer_key") !=

@@ -126,6 +126,17 @@ bool ls_kind_known(const char *kind, size_t length)
     return false;
 }
 
+bool ls_config_kind_known(const struct ls_config *config, const char *kind, size_t length)
+{
+    for (size_t i = 0; config && i < config->handler_count; i++) {
+        const char *name = config->handlers[i].name;
+
+        if (strlen(name) == length && memcmp(name, kind, length) == 0)
+            return true;
+    }
+    return ls_kind_known(kind, length);
+}
+
 const char *ls_kind_nearest(const char *kind)
 {
     return ls_config_nearest(kind, kinds);

@@ -28,14 +28,40 @@ struct ls_config_backoff {
     int jitter; /* enum ls_config_jitter */
 };
 
+/* How often each lane of a queue goes first, in turns of their sum; 0: only what the others leave. */
+struct ls_config_lanes {
+    int64_t high, normal, low;
+};
+
+enum ls_config_queue_order { LS_CONFIG_ORDER_WEIGHTED, LS_CONFIG_ORDER_STRICT };
+
 /* There is always a queue "default". */
 struct ls_config_queue {
     char *name;
     int64_t concurrency;  /* jobs at once in one runner */
     int64_t max_attempts; /* 0: no limit but max_age */
     int64_t max_age_ms;
-    int64_t max_length; /* pushes are refused above it; 0: no limit */
+    int64_t max_length;  /* pushes are refused above it; 0: no limit */
+    int64_t max_running; /* jobs at once over all runners; 0: no limit */
+    int64_t max_dead;    /* with so many dead jobs nothing is claimed; 0: no limit */
+    int64_t weight;      /* share of a common `concurrency` */
+    struct ls_config_lanes lanes;
+    int64_t starvation_ms; /* a lane or queue passed over for so long goes first once; 0: never */
+    double fair; /* share of a runner's places for one account while others wait; 0: no limit */
+    int64_t result_ttl_ms;
     struct ls_config_backoff backoff;
+};
+
+/* A name with a number. */
+struct ls_config_count {
+    char *name;
+    int64_t count;
+};
+
+struct ls_config_breaker {
+    int64_t failures; /* in a row; 0: off */
+    int64_t open_ms;  /* doubles with each failed probe */
+    int64_t cap_ms;
 };
 
 struct ls_config_account {
@@ -50,7 +76,40 @@ struct ls_config_account {
     double rate;   /* platform requests per second; 0: no limit */
     int64_t burst;
     int64_t concurrency; /* jobs of this account at once, over all runners; 0: no limit */
-    int64_t timeout_ms;  /* of one platform request; platform_timeout when not written */
+    struct ls_config_count
+        *costs; /* platform requests that a job of a kind prepays; other kinds: 1 */
+    size_t cost_count;
+    struct ls_config_breaker breaker;
+    int64_t timeout_ms; /* of one platform request; platform_timeout when not written */
+};
+
+enum ls_config_catch_up {
+    LS_CONFIG_CATCH_UP_LAST,
+    LS_CONFIG_CATCH_UP_ALL,
+    LS_CONFIG_CATCH_UP_SKIP
+};
+
+/* Jobs by the clock: exactly one of cron and every_ms is set. */
+struct ls_config_schedule {
+    char *name;
+    char *cron;       /* NULL: every_ms */
+    int64_t every_ms; /* 0: cron */
+    char *zone;       /* of cron; "UTC" when not written */
+    int catch_up;     /* enum ls_config_catch_up */
+    char *kind;
+    char *data;     /* JSON; NULL: none */
+    char *queue;    /* NULL: the account's, else "default" */
+    char *account;  /* NULL: none */
+    char *key;      /* NULL: none */
+    char *priority; /* "high", "normal", "low" */
+    bool enabled;
+};
+
+/* A job kind of a shared object; the kind is the name. */
+struct ls_config_handler {
+    char *name;
+    char *library;      /* absolute path */
+    int64_t timeout_ms; /* 0: none */
 };
 
 enum ls_config_mode { LS_CONFIG_REALTIME, LS_CONFIG_BATCH, LS_CONFIG_HYBRID };
@@ -123,6 +182,8 @@ struct ls_config_rules {
     int64_t slow_ms;     /* slow_sync above this average */
     int64_t stale_ms;    /* stale_data when nothing was synced for so long */
     bool exhausted;      /* sync_retry_exhausted on every newly dead group */
+    int64_t dead_rate;   /* dead_rate when a group grew by so many within the window; 0: off */
+    int64_t dead_age_ms; /* dead_age when a group's oldest waits so long; 0: off */
     int64_t window_ms;   /* over which rate and average are taken */
     int64_t min_samples; /* below it a window says nothing */
     int64_t cooldown_ms; /* between two notices of one group */
@@ -154,6 +215,10 @@ struct ls_config {
     int64_t max_rss;  /* bytes; a runner above it is replaced; 0: no limit */
     int64_t max_jobs; /* a runner is replaced after so many; 0: no limit */
     int64_t ledger_retention_ms;
+    int64_t concurrency; /* jobs at once in one runner over all queues; 0: only the queues' own */
+    int queue_order;     /* enum ls_config_queue_order: who gets the places of `concurrency` */
+    int64_t cancel_grace_ms;
+    int64_t handler_threads;
 
     struct ls_config_queue *queues;
     size_t queue_count;
@@ -161,6 +226,10 @@ struct ls_config {
     size_t account_count;
     struct ls_config_sync *syncs;
     size_t sync_count;
+    struct ls_config_schedule *schedules;
+    size_t schedule_count;
+    struct ls_config_handler *handlers;
+    size_t handler_count;
     struct ls_config_sink *sinks; /* key `alerts` */
     size_t sink_count;
     struct ls_config_rules rules; /* key `alert_rules` */
@@ -170,7 +239,8 @@ struct ls_config {
         size_t allow_count;
     } exec;
     struct {
-        char *secret; /* signs the bodies of `http` jobs; NULL: unsigned */
+        char *secret;        /* signs the bodies of `http` jobs; NULL: unsigned */
+        bool refuse_private; /* `http` jobs reach public addresses only */
     } http;
 
     char *redis_socket; /* derived: the embedded Redis' socket; NULL unless redis is "embedded" */
@@ -237,6 +307,10 @@ const char *ls_config_owner_name(int owner);
 struct ls_buf;
 /* The reference of all keys as Markdown tables: what common/config/README.md shows. */
 void ls_config_reference(struct ls_buf *out);
+
+/* Is it a kind that this configuration serves: lockstep's own, or one of its `handlers`? config may be
+ * NULL. */
+bool ls_config_kind_known(const struct ls_config *config, const char *kind, size_t length);
 
 /* Is it a job kind that lockstep serves (common/tbl/kinds.def)? Producers refuse others. */
 bool ls_kind_known(const char *kind, size_t length);

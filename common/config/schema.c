@@ -29,6 +29,7 @@ enum option_type {
     T_LOG,
     T_LISTEN,
     T_TEXTS,
+    T_COUNTS,
     T_SECTION,
     T_MAP,
     T_LIST
@@ -68,6 +69,22 @@ static const struct option queue_options[] = {
 static const struct option backoff_options[] = {
 #include "common/tbl/config.def"
 };
+#define LANES(...) OPTION(struct ls_config_lanes, __VA_ARGS__)
+static const struct option lanes_options[] = {
+#include "common/tbl/config.def"
+};
+#define BREAKER(...) OPTION(struct ls_config_breaker, __VA_ARGS__)
+static const struct option breaker_options[] = {
+#include "common/tbl/config.def"
+};
+#define SCHEDULE(...) OPTION(struct ls_config_schedule, __VA_ARGS__)
+static const struct option schedule_options[] = {
+#include "common/tbl/config.def"
+};
+#define HANDLER(...) OPTION(struct ls_config_handler, __VA_ARGS__)
+static const struct option handler_options[] = {
+#include "common/tbl/config.def"
+};
 #define ACCOUNT(...) OPTION(struct ls_config_account, __VA_ARGS__)
 static const struct option account_options[] = {
 #include "common/tbl/config.def"
@@ -102,6 +119,7 @@ static const struct option exec_options[] = {
 };
 struct http_section {
     char *secret;
+    bool refuse_private;
 };
 #define HTTP(...) OPTION(struct http_section, __VA_ARGS__)
 static const struct option http_options[] = {
@@ -117,9 +135,14 @@ _Static_assert(sizeof(struct http_section) == sizeof(((struct ls_config *)0)->ht
 static const struct section sections[] = {
     SECTION_ROW("root", "Top level", root_options, struct ls_config, -1),
     SECTION_ROW("queue", "`queues.<name>`", queue_options, struct ls_config_queue, -1),
+    SECTION_ROW("lanes", "`queues.<name>.lanes`", lanes_options, struct ls_config_lanes, -1),
     SECTION_ROW("backoff", "`backoff`, of a queue or a sync", backoff_options,
                 struct ls_config_backoff, (long)offsetof(struct ls_config_backoff, set)),
     SECTION_ROW("account", "`accounts.<name>`", account_options, struct ls_config_account, -1),
+    SECTION_ROW("breaker", "`accounts.<name>.breaker`", breaker_options, struct ls_config_breaker,
+                -1),
+    SECTION_ROW("schedule", "`schedules.<name>`", schedule_options, struct ls_config_schedule, -1),
+    SECTION_ROW("handler", "`handlers.<kind>`", handler_options, struct ls_config_handler, -1),
     SECTION_ROW("sync", "`syncs.<name>`", sync_options, struct ls_config_sync, -1),
     SECTION_ROW("field", "`syncs.<name>.fields.<name>`", field_options, struct ls_config_field, -1),
     SECTION_ROW("sink", "`alerts`, a list", sink_options, struct ls_config_sink, -1),
@@ -130,6 +153,7 @@ static const struct section sections[] = {
 };
 
 #define MAX_OPTIONS 64
+#define COUNT_MAX 1000000 /* of a number by name */
 
 struct walk {
     const char *dir;
@@ -149,6 +173,8 @@ static void apply_list(struct walk *walk, const struct option *option,
                        const struct ls_yaml_node *node, void *target);
 static void apply_texts(struct walk *walk, const struct option *option,
                         const struct ls_yaml_node *node, void *target);
+static void apply_counts(struct walk *walk, const struct option *option,
+                         const struct ls_yaml_node *node, void *target);
 static void apply_scalar(struct walk *walk, const struct option *option,
                          const struct ls_yaml_node *node, const char *written, void *target);
 static void set_value(struct walk *walk, const struct option *option,
@@ -230,16 +256,27 @@ static void print_fallback(struct ls_buf *out, const struct option *option)
 }
 
 static const char *const type_words[] = {
-    [T_TEXT] = "text",       [T_SECRET] = "secret",
-    [T_PATH] = "path",       [T_NAME] = "name",
-    [T_URL] = "URL",         [T_BOOL] = "true, false",
-    [T_INT] = "number",      [T_DURATION] = "duration",
-    [T_SIZE] = "size",       [T_NUMBER] = "number",
-    [T_RATE] = "rate",       [T_ENUM] = "",
-    [T_ENUM_TEXT] = "",      [T_REDIS] = "address",
-    [T_STORE] = "address",   [T_LOG] = "sink",
-    [T_LISTEN] = "address",  [T_TEXTS] = "texts",
-    [T_SECTION] = "section", [T_MAP] = "sections by name",
+    [T_TEXT] = "text",
+    [T_SECRET] = "secret",
+    [T_PATH] = "path",
+    [T_NAME] = "name",
+    [T_URL] = "URL",
+    [T_BOOL] = "true, false",
+    [T_INT] = "number",
+    [T_DURATION] = "duration",
+    [T_SIZE] = "size",
+    [T_NUMBER] = "number",
+    [T_RATE] = "rate",
+    [T_ENUM] = "",
+    [T_ENUM_TEXT] = "",
+    [T_REDIS] = "address",
+    [T_STORE] = "address",
+    [T_LOG] = "sink",
+    [T_LISTEN] = "address",
+    [T_TEXTS] = "texts",
+    [T_COUNTS] = "numbers by name",
+    [T_SECTION] = "section",
+    [T_MAP] = "sections by name",
     [T_LIST] = "list",
 };
 
@@ -318,6 +355,12 @@ static void free_section(const struct section *section, void *target)
             free(items);
             break;
         }
+        case T_COUNTS:
+            count = *(size_t *)(member + sizeof(void *));
+            for (size_t n = 0; n < count; n++)
+                free((*(struct ls_config_count **)member)[n].name);
+            free(*(struct ls_config_count **)member);
+            break;
         case T_TEXTS:
             count = *(size_t *)(member + sizeof(void *));
             for (size_t n = 0; n < count; n++)
@@ -450,6 +493,10 @@ static void apply_option(struct walk *walk, const struct option *option,
     case T_TEXTS:
         apply_texts(walk, option, node, target);
         break;
+    case T_COUNTS:
+        if (wanted(walk, option, node, LS_YAML_MAPPING, "names with numbers"))
+            apply_counts(walk, option, node, target);
+        break;
     default:
         if (wanted(walk, option, node, LS_YAML_SCALAR, "one value"))
             apply_scalar(walk, option, node, node->text, target);
@@ -567,6 +614,30 @@ static void apply_texts(struct walk *walk, const struct option *option,
                 continue;
             ls_config_error(walk->report, item, "%s", err.text);
             ls_config_hint(walk->report, "%s", err.hint);
+        }
+    }
+}
+
+static void apply_counts(struct walk *walk, const struct option *option,
+                         const struct ls_yaml_node *node, void *target)
+{
+    char *member = (char *)target + option->offset;
+    struct ls_config_count *counts;
+
+    if (!count_fits(walk, option, node))
+        return;
+    counts = ls_xcalloc(node->count ? node->count : 1, sizeof *counts);
+    *(struct ls_config_count **)member = counts;
+    *(size_t *)(member + sizeof(void *)) = node->count;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct ls_yaml_node *value = node->items[i];
+
+        counts[i].name = ls_xstrdup(node->keys[i]->text);
+        if (value->kind != LS_YAML_SCALAR || ls_config_int(value->text, &counts[i].count) < 0 ||
+            counts[i].count < 0 || counts[i].count > COUNT_MAX) {
+            ls_config_error(walk->report, value, "'%.80s' of '%s' must be a whole number",
+                            node->keys[i]->text, option->key);
+            ls_config_hint(walk->report, "from 0 to %d", COUNT_MAX);
         }
     }
 }

@@ -5,31 +5,28 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high   list
         4 delayed       lockstep:{queue}:delayed        zset, envelope -> due, ms
         5 ids           lockstep:{queue}:ids            zset, id -> expiry, ms
         6 wake          lockstep:{queue}:wake           list of tokens
-        7 control       lockstep:{queue}:control        hash, bound
+        7 control       lockstep:{queue}:control        hash, bound, closed
         8 stats         lockstep:{queue}:stats          hash
         9 stats_ring    lockstep:{queue}:stats:ring     hash
-        10 status       lockstep:{queue}:status:<id>    string; of the one job in this call, if ARGV 3 asks for it
+        10 held         lockstep:{queue}:held           zset, counted as waiting
+        11 status       lockstep:{queue}:status:<id>    string; of the one job in this call, if ARGV 3 asks for it
 ARGV    1 bound of the caller, 0 = none  2 for how long ids are remembered, ms  3 for how long status is kept, ms, 0 = no status
         4 number for high  5 for normal  6 for low  7 delayed  8 with ids, then
         envelopes for high, for normal, for low; delayed: delay envelope; with ids: lane delay id envelope
-RETURNS {OK, ms, pushed, known} | {FULL, ms, waiting, bound}: nothing was pushed
+RETURNS {OK, ms, pushed, known} | {FULL, ms, waiting, bound} | {CLOSED, ms, who and why}: nothing was pushed
 COST    O(jobs)                         REPEAT  pushes again, but for jobs with ids ]]
 local pending_high, pending, pending_low, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local ids, wake, control, stats, stats_ring, status = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local ids, wake, control, stats, stats_ring, held, status = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local lanes = {high = pending_high, normal = pending, low = pending_low}
 local bound, ids_ttl, status_ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 --@include lib/count.lua
+--@include lib/room.lua
 
-local set = tonumber(redis.call('HGET', control, 'bound') or '0') or 0
-if set > 0 and (bound == 0 or set < bound) then bound = set end
-if bound > 0 then
-  local waiting = redis.call('LLEN', pending_high) + redis.call('LLEN', pending) + redis.call('LLEN', pending_low)
-    + redis.call('ZCARD', delayed)
-  if waiting >= bound then return {'FULL', ms, waiting, bound} end
-end
+local refusal = room()
+if refusal then return refusal end
 
 local at, pushed, known = 9, 0, 0
 local function push_lane(lane, n)

@@ -7,42 +7,45 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high   list
         6 bodies        lockstep:{queue}:bodies         hash, key -> newest waiting envelope
         7 workers       lockstep:{queue}:workers        zset, worker -> deadline, ms
         8 wake          lockstep:{queue}:wake           list of tokens
-        9 control       lockstep:{queue}:control        hash, bound
+        9 control       lockstep:{queue}:control        hash, bound, closed
         10 stats        lockstep:{queue}:stats          hash
         11 stats_ring   lockstep:{queue}:stats:ring     hash
-        12 status       lockstep:{queue}:status:<id>    string; of the one job in this call, if ARGV 2 asks for it
-ARGV    1 bound of the caller, 0 = none  2 for how long status is kept, ms, 0 = no status  3 number of jobs, then: key delay envelope
-RETURNS {OK, ms, pushed, coalesced, changed} | {FULL, ms, waiting, bound}: nothing was pushed
+        12 held         lockstep:{queue}:held           zset, counted as waiting
+        13 status       lockstep:{queue}:status:<id>    string; of the one job in this call, if ARGV 2 asks for it
+ARGV    1 bound of the caller, 0 = none  2 for how long status is kept, ms, 0 = no status
+        3 mode: latest, keep (a body that waits stays), reject (nothing is taken while the key waits or runs)
+        4 debounce, ms: not before so long after the newest push, 0 = none  5 max_wait, ms: but at most so long after the first, 0 = none
+        6 number of jobs, then: key delay envelope
+RETURNS {OK, ms, pushed, coalesced, changed, kept, rejected} | {FULL, ms, waiting, bound} | {CLOSED, ms, who and why}: nothing was pushed
 COST    O(jobs)                         REPEAT  coalesces; after a run that began in between it runs once more ]]
 local pending_high, pending, pending_low, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local keys, bodies, workers, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local control, stats, stats_ring, status = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
-local bound, status_ttl, jobs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local control, stats, stats_ring, held, status = KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local bound, status_ttl, jobs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
+local rule = {mode = ARGV[3], delay = 0, debounce = tonumber(ARGV[4]), max_wait = tonumber(ARGV[5])}
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 --@include lib/count.lua
 --@include lib/keyed.lua
+--@include lib/room.lua
 
-local set = tonumber(redis.call('HGET', control, 'bound') or '0') or 0
-if set > 0 and (bound == 0 or set < bound) then bound = set end
-if bound > 0 then
-  local waiting = redis.call('LLEN', pending_high) + redis.call('LLEN', pending) + redis.call('LLEN', pending_low)
-    + redis.call('ZCARD', delayed)
-  if waiting >= bound then return {'FULL', ms, waiting, bound} end
-end
+local refusal = room()
+if refusal then return refusal end
 
 local wanted = {}
-for i = 1, jobs do wanted[i] = ARGV[3 * i + 1] end
+for i = 1, jobs do wanted[i] = ARGV[3 * i + 4] end
 key_load(wanted)
-local tally = {pushed = 0, coalesced = 0, changed = 0}
+local tally = {pushed = 0, coalesced = 0, changed = 0, kept = 0, rejected = 0}
 for i = 1, jobs do
-  local outcome = key_push(wanted[i], ARGV[3 * i + 3], tonumber(ARGV[3 * i + 2]))
+  rule.delay = tonumber(ARGV[3 * i + 5])
+  local outcome = key_push(wanted[i], ARGV[3 * i + 6], rule)
   tally[outcome] = tally[outcome] + 1
 end
 key_flush()
-if status_ttl > 0 then redis.call('SET', status, 'pending', 'PX', status_ttl) end
+if status_ttl > 0 and tally.rejected + tally.kept == 0 then redis.call('SET', status, 'pending', 'PX', status_ttl) end
 count('pushed', tally.pushed)
-count('coalesced', tally.coalesced + tally.changed)
+count('coalesced', tally.coalesced + tally.changed + tally.kept)
+count('rejected', tally.rejected)
 if redis.call('EXISTS', wake) == 0 then redis.call('LPUSH', wake, '1') end
-return {'OK', ms, tally.pushed, tally.coalesced, tally.changed}
+return {'OK', ms, tally.pushed, tally.coalesced, tally.changed, tally.kept, tally.rejected}

@@ -41,7 +41,7 @@ for i = 1, letters do
       local claimed = (word == 'running' or word == 'changed') and worker_alive(worker)
       -- What waits for the key is newer than what died: then that one stays.
       if not word or (word == 'running' and claimed) or ((word == 'running' or word == 'changed') and not claimed) then
-        key_push(key, envelope, 0)
+        key_push(key, envelope, NOW)
       end
     end
   end

@@ -51,10 +51,10 @@ end
 for i = 1, #claims, 2 do
   local f, envelope = claims[i], claims[i + 1]
   local key = key_of(envelope)
-  local word, who, under, lane = key_parse(key and state[key])
+  local word, who, under = key_parse(key and state[key])
   local keyed = (word == 'running' or word == 'changed') and under == f and (who == worker or who == owner[f])
   if keyed and who ~= worker then
-    key_set(key, word .. ' ' .. worker .. ' ' .. f .. (word == 'changed' and ' ' .. lane or ''))
+    key_set(key, key_moved(state[key], worker, f))
   end
   out[i + 2], out[i + 3] = keyed and '@' .. f or f, envelope
 end

@@ -10,25 +10,34 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high      list, envelope or '@k
         9 dead_groups   lockstep:{queue}:dead:groups       hash, group -> count first last sample
         10 keys         lockstep:{queue}:keys              hash, key -> state (lib/keyed.lua)
         11 bodies       lockstep:{queue}:bodies            hash, key -> newest waiting envelope
-        12 limits       lockstep:{queue}:limits            hash, budgets (lib/gcra.lua)
-        13 cancelled    lockstep:{queue}:cancelled         zset, id -> expiry, ms
+        12 limits       lockstep:{queue}:limits            hash, budgets (lib/budget.lua)
+        13 cancelled    lockstep:{queue}:cancelled         zset, id or '@key' -> expiry, ms
         14 fence        lockstep:{queue}:fence             string, last claim number
         15 wake         lockstep:{queue}:wake              list of tokens
-        16 control      lockstep:{queue}:control           hash, paused
+        16 control      lockstep:{queue}:control           hash, paused, quiet/<place>, max_running, max_dead, cancel_serial
         17 stats        lockstep:{queue}:stats             hash, counter -> total
         18 stats_ring   lockstep:{queue}:stats:ring        hash, minute/counter -> count
-ARGV    1 worker  2 lease, ms  3 claim at most  4 promote at most  5 number of this turn (which lane goes first)
-        6 number of acks  7 of closings  8 of counters  9 of settlements, then
+        19 held         lockstep:{queue}:held              zset, '<account> <digit> <serial> <item>' -> 0 (lib/held.lua)
+        20 ring         lockstep:{queue}:ring              zset, account -> when to look at what it holds, us
+        21 slots        lockstep:{queue}:slots             hash, fence -> account whose place it holds
+        22 progress     lockstep:{queue}:progress          hash, fence -> how far it is
+ARGV    1 worker  2 lease, ms  3 claim at most  4 promote at most
+        5 order: where to take from, a letter each: h n l the lanes, r reserved, q held
+        6 place: host-pid of the caller  7 share: so many jobs of one account may run here while others wait, 0 = no limit
+        8 number of accounts that run here  9 of spendings  10 of acks  11 of closings  12 of counters  13 of settlements, then
+        accounts: name running
+        spendings: fence account kind requests, of claims that end in this turn: what they really made
         acks: fences of jobs that are done
         closings: fence key, for those of them that were claimed by key
         counters: name delta
         settlements, key '' for a plain claim:
-          retry fence key delay envelope | again fence key delay envelope | back fence key envelope
-          dead fence key letter group sample | keep fence envelope | rekey fence key envelope
-          park account delay reason | charge account requests
-RETURNS {OK, ms, next due (ms, 0 = none), settled, pending high, pending, pending low, paused 0|1, fence, envelope, ...}
-        with '@' before the fence of a claim by key | {FENCED, ms}: the worker is unknown, nothing was done
-COST    O(settlements + claims); an idle turn makes 3 calls
+          retry fence key delay envelope | again fence key delay envelope | back fence key envelope | drop fence key
+          dead fence key letter group sample | keep fence envelope | rekey fence key envelope | note fence text
+          park account delay reason | learn account rate burst left ('' = nothing) | report account done failed
+RETURNS {OK, ms, next due (ms, 0 = none), settled, pending high, pending, pending low,
+        blocked (0 no, 1 paused, 2 quiet, 3 dead is full, 4 max_running), ready (1: something in held may go now), cancel_serial,
+        fence, envelope, ...} with '@' before the fence of a claim by key | {FENCED, ms}: the worker is unknown, nothing was done
+COST    O(settlements + claims + log of what waits); an idle turn makes 3 calls
 REPEAT  each settlement is gated on its claim, so a repeated one does nothing; claims go on
 FLAGS   allow-oom ]]
 local pending_high, pending, pending_low = KEYS[1], KEYS[2], KEYS[3]
@@ -36,9 +45,11 @@ local running, workers, delayed, reserved = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local dead, dead_groups, keys, bodies = KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local limits, cancelled, fence, wake = KEYS[12], KEYS[13], KEYS[14], KEYS[15]
 local control, stats, stats_ring = KEYS[16], KEYS[17], KEYS[18]
+local held, ring, slots, progress = KEYS[19], KEYS[20], KEYS[21], KEYS[22]
 local worker, lease, claim, promote = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local number, acks, closings = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local counters, settlements = tonumber(ARGV[8]), tonumber(ARGV[9])
+local order, place, share = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local accounts, spendings, acks = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local closings, counters, settlements = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local byte, sub, match, format = string.byte, string.sub, string.match, string.format
 
 local time = redis.call('TIME')
@@ -61,19 +72,52 @@ local tools
 local function load_tools()
   if tools then return tools end
 --@include lib/keyed.lua
---@include lib/gcra.lua
+--@include lib/budget.lua
   tools = {lanes = lanes, rank = rank, state = state, lane_of = lane_of, append = key_append, load = key_load, parse = key_parse,
-    set = key_set, forget = key_forget, push = key_push, done = key_done, later = key_later, back = key_back, delay = key_delay,
-    pend = key_pend, alive = worker_alive, flush = key_flush,
-    admit = budget_admit, park = budget_park, charge = budget_charge, spend = budget_flush}
+    set = key_set, forget = key_forget, push = key_push, now = NOW, done = key_done, later = key_later, back = key_back,
+    delay = key_delay, pend = key_pend, alive = worker_alive, flush = key_flush, budget = budget_of, admit = budget_admit,
+    settle = budget_settle, park = budget_park, learn = budget_learn, report = budget_report, spend = budget_flush}
   return tools
 end
 
+local at = 14
+local crowd = {}                             -- account -> how many of its jobs run here
+for _ = 1, accounts do
+  crowd[ARGV[at]] = tonumber(ARGV[at + 1])
+  at = at + 2
+end
+
 -- Settle. Everything is gated on the claim being there still; for the end of a keyed run its state is that gate.
-local settled, at = 0, 10
+if spendings > 0 then
+  local tool = load_tools()
+  for _ = 1, spendings do
+    if tool.budget(ARGV[at + 1]).emit > 0 and redis.call('HEXISTS', running, ARGV[at]) == 1 then
+      tool.settle(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]))
+    end
+    at = at + 4
+  end
+end
+
+-- The claims of these fences have ended: their accounts' places are free, and what waited for them may go.
+local function vacate(fences)
+  local owners, gone = redis.call('HMGET', slots, unpack(fences)), {}
+  for i = 1, #fences do
+    if owners[i] then
+      local budget = load_tools().budget(owners[i])
+      gone[#gone + 1] = fences[i]
+      budget.running, budget.taken = budget.running - 1, budget.taken - 1
+      redis.call('ZADD', ring, 'NX', us, owners[i])
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', slots, unpack(gone)) end
+  redis.call('HDEL', progress, unpack(fences))
+end
+
+local settled = 0
 if acks > 0 then
   settled = redis.call('HDEL', running, unpack(ARGV, at, at + acks - 1))
   count('done', settled)
+  if redis.call('EXISTS', slots, progress) > 0 then vacate({unpack(ARGV, at, at + acks - 1)}) end
   at = at + acks
 end
 if closings > 0 then
@@ -91,9 +135,9 @@ end
 
 if settlements > 0 then
   local tool = load_tools()
-  local width = {retry = 5, again = 5, back = 4, dead = 6, keep = 3, rekey = 4, park = 4, charge = 3}
-  local counter = {retry = 'retried', again = 'again', back = 'given_back', dead = 'dead', rekey = 'rekeyed'}
-  local tally = {}
+  local width = {retry = 5, again = 5, back = 4, drop = 3, dead = 6, keep = 3, rekey = 4, note = 3, park = 4, learn = 5, report = 4}
+  local counter = {retry = 'retried', again = 'again', back = 'given_back', drop = 'stopped', dead = 'dead', rekey = 'rekeyed'}
+  local tally, ended = {}, {}
   local function bury(letter, group, sample)
     redis.call('LPUSH', dead, letter)
     local known = redis.call('HGET', dead_groups, group)
@@ -105,7 +149,7 @@ if settlements > 0 then
     if not n then n, first, text = '0', format('%.0f', ms), sample end
     redis.call('HSET', dead_groups, group, format('%.0f %s %.0f %s', n + 1, first, ms, text))
   end
-  local apply = {
+  local ends = {                             -- of a claim that is there
     retry = function(f, key, delay, envelope)
       local due = ms + tonumber(delay)
       if key ~= '' then tool.later(key, worker, f, due, envelope) else redis.call('ZADD', delayed, due, envelope) end
@@ -114,48 +158,62 @@ if settlements > 0 then
       local lane = tool.lanes[tool.lane_of(envelope)]
       if key ~= '' then tool.back(key, worker, f, envelope) else redis.call('LPUSH', lane, envelope) end
     end,
+    drop = function(f, key)
+      if key ~= '' then tool.done(key, worker, f) end
+    end,
     dead = function(f, key, letter, group, sample)
       bury(letter, group, sample)
       if key ~= '' then tool.done(key, worker, f) end
     end,
-    rekey = function(f, key, envelope) tool.push(key, envelope, 0) end,
+    rekey = function(f, key, envelope) tool.push(key, envelope, tool.now) end,
   }
-  apply.again = apply.retry
+  ends.again = ends.retry
+  local goes_on = {                          -- the claim stays
+    keep = function(f, envelope) redis.call('HSET', running, f, envelope) end,
+    note = function(f, text) redis.call('HSET', progress, f, text) end,
+  }
+  local tells = {                            -- of an account
+    park = function(account, delay, reason) tool.park(account, tonumber(delay), reason) end,
+    learn = tool.learn,
+    report = function(account, done, failed)
+      if tool.report(account, tonumber(done), tonumber(failed)) then count('breaker_opened', 1) end
+    end,
+  }
   local first, wanted = at, {}
   for _ = 1, settlements do
     local verb = ARGV[at]
-    if counter[verb] and ARGV[at + 2] ~= '' then wanted[#wanted + 1] = ARGV[at + 2] end
+    if ends[verb] and ARGV[at + 2] ~= '' then wanted[#wanted + 1] = ARGV[at + 2] end
     at = at + width[verb]
   end
   tool.load(wanted)
   at = first
   for _ = 1, settlements do
     local verb, f = ARGV[at], ARGV[at + 1]
-    if verb == 'park' then
-      tool.park(f, tonumber(ARGV[at + 2]), ARGV[at + 3])
-    elseif verb == 'charge' then
-      tool.charge(f, tonumber(ARGV[at + 2]))
-    elseif verb == 'keep' then
+    if tells[verb] then
+      tells[verb](f, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+    elseif goes_on[verb] then
       if redis.call('HEXISTS', running, f) == 1 then
-        redis.call('HSET', running, f, ARGV[at + 2])
+        goes_on[verb](f, ARGV[at + 2])
         settled = settled + 1
       end
     elseif redis.call('HDEL', running, f) == 1 then
-      apply[verb](f, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
+      ends[verb](f, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])
+      ended[#ended + 1] = f
       tally[verb] = (tally[verb] or 0) + 1
       settled = settled + 1
     end
     at = at + width[verb]
   end
   tool.flush()
-  tool.spend()
+  if #ended > 0 and redis.call('EXISTS', slots, progress) > 0 then vacate(ended) end
   for verb, n in pairs(tally) do count(counter[verb], n) end
 end
+if tools then tools.spend() end
 
-if redis.call('EXISTS', pending_high, pending, pending_low, delayed, reserved) == 0 then
-  return {'OK', ms, 0, settled, 0, 0, 0, 0}
+if redis.call('EXISTS', pending_high, pending, pending_low, delayed, reserved, held, cancelled) == 0 then
+  return {'OK', ms, 0, settled, 0, 0, 0, 0, 0, 0}
 end
-local special = redis.call('EXISTS', delayed, reserved, limits, cancelled) > 0
+local special = redis.call('EXISTS', delayed, reserved, limits, cancelled, held) > 0
 
 local function head(zset)
   local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')
@@ -187,75 +245,118 @@ if due > 0 and due <= ms and promote > 0 then
   due = head(delayed)
 end
 
--- Claim. The answer holds fence and envelope from its ninth place on, and what is written to running is taken from there.
-local paused = redis.call('HEXISTS', control, 'paused')
-local out, n = {'OK', ms, 0, settled, 0, 0, 0, paused}, 0
+-- May anything be claimed at all?
+local said = redis.call('HMGET', control, 'paused', 'quiet/' .. place, 'max_dead', 'max_running', 'cancel_serial')
+local max_dead, max_running = tonumber(said[3] or '0') or 0, tonumber(said[4] or '0') or 0
+local blocked = 0
+if said[1] then
+  blocked = 1
+elseif said[2] then
+  blocked = 2
+elseif max_dead > 0 and redis.call('LLEN', dead) >= max_dead then
+  blocked = 3
+elseif max_running > 0 then
+  local n = redis.call('HMGET', stats, 'claimed', 'done', 'retried', 'again', 'given_back', 'stopped', 'dead', 'rekeyed')
+  local now = tonumber(n[1] or '0')
+  for i = 2, 8 do now = now - tonumber(n[i] or '0') end
+  if now >= max_running then blocked = 4 end
+  claim = math.max(0, math.min(claim, max_running - now))
+end
+
+-- Claim. The answer holds fence and envelope from its eleventh place on, and what is written to running is taken from there.
+local out, n = {'OK', ms, 0, settled, 0, 0, 0, blocked, 0, tonumber(said[5] or '0')}, 0
 local left = {}                              -- lane -> 0 once it is known to be empty
-if claim > 0 and paused == 0 then
-  local limited, cancelling, has_reserved = false, false, false
+if claim > 0 and blocked == 0 then
+  local limited, cancelling, has_reserved, has_held = false, false, false, false
   if special then
     limited = redis.call('EXISTS', limits) == 1
     cancelling = redis.call('EXISTS', cancelled) == 1
     has_reserved = redis.call('EXISTS', reserved) == 1
+    has_held = redis.call('EXISTS', held) == 1
   end
   if cancelling then
     local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms, 'LIMIT', 0, 16)
     if #old > 0 then redis.call('ZREM', cancelled, unpack(old)) end
   end
-  local checked = limited or cancelling
   local last = tonumber(redis.call('GET', fence) or '0') or 0
   local base = us
   if base <= last then base = last + 1 end
-  local looked, dropped = 0, 0
-  local by_key, deferred = {}, {}            -- places in out of claims by key; due, item of what must wait
-  local states, taken                        -- key, state of claims by key; their keys
+  local looked, most = 0, math.max(4 * claim, 128)   -- a flood is set aside at least so fast, however few places are free
+  local dropped, reserving = {}, {}          -- ids that were cancelled; due, item of what has paid for a time to come
+  local by_key, states, taken = {}, {}, {}   -- places in out of claims by key; key, state of them; their keys
+  local places = {}                          -- fence, account of claims that hold one of their account's places
 
   -- May this pointer be claimed? true, or nothing when it is surplus.
   local function follow(tool, key, envelope, paid)
-    local word, a, b = tool.parse(tool.state[key])
+    local word, a, b, c = tool.parse(tool.state[key])
     if word == 'running' or word == 'changed' then
       return envelope and not tool.alive(a)
     elseif not envelope then
       if word then tool.set(key, false) end  -- nothing to run and nobody to run it: the next push starts afresh
     elseif (word == 'retrying' or word == 'scheduled') and tonumber(a) > ms then
-      tool.delay(key, word, tonumber(a), b)  -- its time has not come: one pointer in delayed is all it has
+      tool.delay(key, word, tonumber(a), b, c) -- its time has not come: one pointer in delayed is all it has
     elseif word == 'pending' and tonumber(a) > ms and not paid then
-      deferred[#deferred + 1] = a            -- the same in reserved: it has paid for that time
-      deferred[#deferred + 1] = '@' .. key
+      reserving[#reserving + 1] = a          -- the same in reserved: it has paid for that time
+      reserving[#reserving + 1] = '@' .. key
     else
       return true
     end
   end
 
-  -- Cancelled, parked or over budget? Then it goes elsewhere, and the answer is no.
-  local function admitted(item, key, envelope, paid)
-    local account = match(envelope, '^{"account":"([^"]*)","id":"')
-    local tool = load_tools()
-    if cancelling then
-      local id = match(envelope, account and '^{"account":"[^"]*","id":"([^"]+)"' or '^{"id":"([^"]+)"')
-      if id and redis.call('ZSCORE', cancelled, id) then
-        dropped = dropped + 1
-        if key then tool.forget(key) end
-        return false
-      end
-    end
-    local wait = limited and account and tool.admit(account, paid)
-    if not wait then return true end
-    deferred[#deferred + 1] = wait
-    deferred[#deferred + 1] = item
-    if key then
-      local _, _, lane = tool.parse(tool.state[key])
-      tool.set(key, 'pending ' .. format('%.0f', wait) .. ' ' .. (tool.rank[lane] and lane or tool.lane_of(envelope)))
-    end
-    return false
+  -- Was it cancelled? Then nothing is left of it.
+  local function is_cancelled(key, envelope)
+    local id = match(envelope, '^{"id":"([^"]+)"') or match(envelope, '^{"account":"[^"]*","id":"([^"]+)"')
+    if not id or not redis.call('ZSCORE', cancelled, id) then return false end
+    dropped[#dropped + 1] = id
+    if key then load_tools().forget(key) end
+    return true
   end
 
-  local function consider(items, paid)
+  -- What may account do with this job? nil: take it. 'gone': it lies elsewhere. Else it must wait behind its account: 'turn', until its
+  -- turn comes; 'full', until a place is free; 'wait' and the us at which to look again.
+  local function verdict(account, item, key, envelope, paid)
+    if not limited then return nil end
+    local tool = load_tools()
+    local kind = match(envelope, '^{"account":"[^"]*","id":"[^"]*","kind":"([^"]*)"')
+      or match(envelope, '^{"account":"[^"]*","id":"[^"]*","key":"[^"]*","kind":"([^"]*)"') or ''
+    local why, when = tool.admit(account, kind, paid)
+    if why ~= 'reserve' then return why, when end
+    reserving[#reserving + 1] = when
+    reserving[#reserving + 1] = item
+    if key then
+      local _, _, lane = tool.parse(tool.state[key])
+      tool.set(key, 'pending ' .. format('%.0f', when) .. ' ' .. (tool.rank[lane] and lane or tool.lane_of(envelope)))
+    end
+    return 'gone'
+  end
+
+  local function take(account, key, envelope)
+    local f = format('%.0f', base + n)
+    n = n + 1
+    out[2 * n + 9], out[2 * n + 10] = f, envelope
+    if account then
+      crowd[account] = (crowd[account] or 0) + 1
+      if limited and tools and tools.budget(account).concurrency > 0 then
+        places[#places + 1] = f
+        places[#places + 1] = account
+      end
+    end
+    if key then
+      local text = 'running ' .. worker .. ' ' .. f
+      tools.state[key] = text
+      by_key[#by_key + 1] = 2 * n + 9
+      taken[#taken + 1] = key
+      states[#states + 1] = key
+      states[#states + 1] = text
+    end
+  end
+
+  -- Items as they lie in lanes, reserved and held, with the bodies of keyed ones: item, envelope and key of each.
+  local function open_items(items, each)
     local tool, found
-    looked = looked + #items
     for i = 1, #items do
       local item = items[i]
-      local envelope, key, go = item, nil, true
+      local envelope, key = item, nil
       if byte(item) == 64 then
         if not found then                    -- the first pointer: read state and body of all of them
           local wanted = {}
@@ -266,42 +367,46 @@ if claim > 0 and paused == 0 then
           tool.load(wanted)
           local texts = redis.call('HMGET', bodies, unpack(wanted))
           for j = 1, #wanted do found[wanted[j]] = texts[j] end
-          if not states then states, taken = {}, {} end
         end
         key = sub(item, 2)
         envelope = found[key]
-        if envelope or tool.state[key] or (#key <= 512 and match(key, '^[^"\\%c]+$') and
+        if not envelope and not tool.state[key] and not (#key <= 512 and match(key, '^[^"\\%c]+$') and
               string.gsub(key, '[%z\1-\127\194-\244][\128-\191]*', '') == '') then
-          go = follow(tool, key, envelope, paid)
-        else
           key, envelope = nil, item          -- no pointer of ours, but a push that is no envelope: it will lie in dead
         end
       end
-      if go and checked then go = admitted(item, key, envelope, paid) end
-      if go then
-        local f = format('%.0f', base + n)
-        n = n + 1
-        out[2 * n + 7], out[2 * n + 8] = f, envelope
-        if key then
-          local text = 'running ' .. worker .. ' ' .. f
-          tool.state[key] = text
-          by_key[#by_key + 1] = 2 * n + 7
-          taken[#taken + 1] = key
-          states[#states + 1] = key
-          states[#states + 1] = text
-        end
-      end
+      if each(i, item, key, envelope) then return end
     end
   end
 
+--@include lib/held.lua
+
+  -- Of a lane, or (paid) of reserved: each is taken, dropped, or put where it has to wait.
+  local function consider(items, paid)
+    looked = looked + #items
+    open_items(items, function(i, item, key, envelope)
+      if key and not follow(load_tools(), key, envelope, paid) then return end
+      if cancelling and is_cancelled(key, envelope) then return end
+      local account = (limited or share > 0 or has_held) and sub(envelope, 1, 12) == '{"account":"'
+        and match(envelope, '^{"account":"([^"]+)","id":"')
+      if account then
+        local why, when = verdict_of_lane(account, item, key, envelope, paid, i < #items)
+        if why == 'gone' then return end
+        if why then return hold(account, item, key, envelope, why, when, paid) end
+      end
+      take(account, key, envelope)
+    end)
+  end
+
   local function from_reserved()
-    local paid = redis.call('ZRANGEBYSCORE', reserved, '-inf', ms, 'LIMIT', 0, claim - n)
-    if #paid == 0 then return end
-    redis.call('ZREM', reserved, unpack(paid))
-    consider(paid, true)
+    if not has_reserved then return end
+    local items = redis.call('ZRANGEBYSCORE', reserved, '-inf', ms, 'LIMIT', 0, claim - n)
+    if #items == 0 then return end
+    redis.call('ZREM', reserved, unpack(items))
+    consider(items, true)
   end
   local function from_lane(lane)
-    while n < claim and looked < claim * 4 do
+    while n < claim and looked < most do
       local wanted = claim - n
       local items = redis.call('LPOP', lane, wanted)
       if not items or #items < wanted then left[lane] = 0 end
@@ -310,48 +415,47 @@ if claim > 0 and paused == 0 then
     end
   end
 
-  local turn = number % 16
-  if has_reserved and turn % 4 ~= 1 then from_reserved() end
-  if turn == 15 then
-    from_lane(pending_low)
-    from_lane(pending)
-    from_lane(pending_high)
-  elseif turn % 4 == 3 then
-    from_lane(pending)
-    from_lane(pending_high)
-    from_lane(pending_low)
-  else
-    from_lane(pending_high)
-    from_lane(pending)
-    from_lane(pending_low)
+  local sources = {h = function() from_lane(pending_high) end, n = function() from_lane(pending) end,
+    l = function() from_lane(pending_low) end, r = from_reserved, q = function() from_held(false) end}
+  for letter in string.gmatch(order, '.') do
+    if n < claim then sources[letter]() end
   end
-  if has_reserved and turn % 4 == 1 and n < claim then from_reserved() end
+  if n < claim then from_held(true) end      -- nobody else has work: no share holds
 
   if tools then                              -- before the claims' own states: a key may have been looked at twice
     tools.flush()
     tools.spend()
   end
+  held_flush()
   if n > 0 then
     redis.call('SET', fence, format('%.0f', base + n - 1))
-    redis.call('HSET', running, unpack(out, 9, 2 * n + 8))
+    redis.call('HSET', running, unpack(out, 11, 2 * n + 10))
     count('claimed', n)
     if #by_key > 0 then
       redis.call('HSET', keys, unpack(states))
       redis.call('HDEL', bodies, unpack(taken))
       for i = 1, #by_key do out[by_key[i]] = '@' .. out[by_key[i]] end
     end
+    if #places > 0 then redis.call('HSET', slots, unpack(places)) end
   end
-  if #deferred > 0 then
-    redis.call('ZADD', reserved, 'LT', unpack(deferred))
-    count('limited', #deferred / 2)
+  if #reserving > 0 then
+    redis.call('ZADD', reserved, 'LT', unpack(reserving))
+    count('limited', #reserving / 2)
+    special = true
   end
-  if dropped > 0 then count('cancelled', dropped) end
-  special = special or #deferred > 0
+  if #dropped > 0 then
+    redis.call('ZREM', cancelled, unpack(dropped))
+    count('cancelled', #dropped)
+  end
 end
 if special then
-  local paid = head(reserved)
+  local function sooner(when)
+    if when > 0 and (due == 0 or when < due) then due = when end
+  end
   due = head(delayed)
-  if paid > 0 and (due == 0 or paid < due) then due = paid end
+  sooner(head(reserved))
+  local look = head(ring)
+  if look > us then sooner(math.ceil(look / 1000)) elseif look > 0 then out[9] = 1 end
 end
 
 -- While work remains, one idle worker after the other is woken.
@@ -359,7 +463,7 @@ out[3] = due
 out[5] = left[pending_high] or redis.call('LLEN', pending_high)
 out[6] = left[pending] or redis.call('LLEN', pending)
 out[7] = left[pending_low] or redis.call('LLEN', pending_low)
-if paused == 0 and (out[5] + out[6] + out[7] > 0 or (due > 0 and due <= ms)) and redis.call('EXISTS', wake) == 0 then
+if blocked == 0 and (out[5] + out[6] + out[7] + out[9] > 0 or (due > 0 and due <= ms)) and redis.call('EXISTS', wake) == 0 then
   redis.call('LPUSH', wake, '1')
 end
 return out

@@ -1,6 +1,7 @@
-/* Budgets of accounts: a rate with a burst (GCRA, in requests), and parking. Checked when a job is
- * claimed: one over its budget moves once into `reserved` with the time it has paid for; one whose
- * account is parked moves behind the end of the parking. */
+/* What accounts may do, checked when a job is claimed: a budget of platform requests (GCRA), jobs at
+ * once, a breaker, parking. A job of an account that may not go waits in `held` behind the others of
+ * its account, or, when its time comes soon, in `reserved` at the time it has paid for. The rules
+ * are lua/lib/budget.lua. */
 #ifndef LS_QUEUE_LIMIT_H
 #define LS_QUEUE_LIMIT_H
 
@@ -13,18 +14,22 @@
 
 struct ls_limit_change {
     struct ls_span account;
-    double rate;           /* requests a second; 0 = no limit, < 0 = leave as it is */
-    int burst;             /* >= 1; < 1 = leave as it is (1 where none was set) */
-    int64_t park_ms;       /* > 0: park at least so long from now, 0: end the parking, < 0: leave */
-    struct ls_span reason; /* of the parking, for people: "429", "auth", "breaker" */
+    double rate;          /* requests a second; 0 = no limit, < 0 = leave as it is */
+    int burst;            /* >= 1; < 1 = leave as it is (1 where none was set) */
+    int64_t concurrency;  /* jobs at once over all workers; 0 = no limit, < 0 = leave */
+    struct ls_span costs; /* "product=2 http=1": requests a job prepays by its kind, others 1; {0} =
+                            * leave */
+    struct ls_span rule;  /* "<failures> <open, ms> <cap, ms>" of the breaker; {0} = leave */
+    int64_t park_ms;      /* > 0: park at least so long from now, 0: end the parking and close the
+                            * breaker, < 0: leave */
+    struct ls_span reason; /* of the parking, for people: "429", "auth" */
 };
-#define LS_LIMIT_KEEP             \
-    {                             \
-        .rate = -1, .park_ms = -1 \
+#define LS_LIMIT_KEEP                                \
+    {                                                \
+        .rate = -1, .concurrency = -1, .park_ms = -1 \
     }
 
-/* Reply: {OK, ms, parked until (ms) or 0}. After ending a parking or changing a rate call
- * ls_limit_release until it says it is through. */
+/* Reply: {OK, ms, parked until (ms) or 0}. What waits is looked at by the new rules at once. */
 void ls_limit_set_build(struct ls_cmd *cmd, const struct ls_keys *keys,
                         const struct ls_limit_change *change);
 struct ls_limit_state {
@@ -34,27 +39,21 @@ struct ls_limit_state {
 int ls_limit_set_parse(const struct ls_reply *reply, struct ls_limit_state *state,
                        struct ls_err *err);
 
-/* Give the account's reserved jobs new times by its present budget: a slice of the set a call.
- * Start with a zeroed cursor; call again until *more is false. */
-struct ls_limit_cursor {
-    char score[32];
-    int64_t skip;
-};
-void ls_limit_release_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span account,
-                            const struct ls_limit_cursor *cursor);
-int ls_limit_release_parse(const struct ls_reply *reply, struct ls_limit_cursor *cursor, bool *more,
-                           struct ls_err *err);
-
-/* Draw up to `want` requests from the account's budget at once (a crawl that makes many). granted
- * may be 0: then ask again in wait_ms. */
+/* Draw up to `want` requests from the account's budget at once (a crawl that makes many); want < 0
+ * gives back what was drawn and not made. granted may be 0: then ask again in wait_ms. What is
+ * granted is paid, and may be made from wait_ms on. Lost answer: draws again. */
 void ls_limit_take_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span account,
                          int want);
 struct ls_limit_grant {
     int64_t granted;
-    int64_t wait_ms; /* until one more may be granted */
+    int64_t wait_ms; /* until the first of them may be made, or until the next question */
     bool parked;
 };
 int ls_limit_take_parse(const struct ls_reply *reply, struct ls_limit_grant *grant,
                         struct ls_err *err);
+
+/* What a member of `held` holds, envelope or pointer, behind account, digit and serial; the member
+ * itself when it is none. */
+struct ls_span ls_held_item(struct ls_span member);
 
 #endif

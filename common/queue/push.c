@@ -1,5 +1,6 @@
 #include "common/queue/push.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/mem.h"
@@ -77,6 +78,7 @@ void ls_push_build(struct ls_cmd *cmd, const struct ls_keys *keys,
     ls_cmd_puts(cmd, keys->control);
     ls_cmd_puts(cmd, keys->stats);
     ls_cmd_puts(cmd, keys->stats_ring);
+    ls_cmd_puts(cmd, keys->held);
     ls_cmd_puts(cmd, status_key(options, keys));
     ls_cmd_int(cmd, options->bound);
     ls_cmd_int(cmd, options->ids_ttl_ms ? options->ids_ttl_ms : LS_IDS_TTL_MS);
@@ -91,10 +93,18 @@ void ls_push_build(struct ls_cmd *cmd, const struct ls_keys *keys,
     }
 }
 
+bool ls_push_same_rule(const struct ls_push_job *a, const struct ls_push_job *b)
+{
+    return a->mode == b->mode && a->debounce_ms == b->debounce_ms &&
+           a->max_wait_ms == b->max_wait_ms;
+}
+
 void ls_push_keyed_build(struct ls_cmd *cmd, const struct ls_keys *keys,
                          const struct ls_push_options *options, const struct ls_push_job *jobs,
                          size_t count)
 {
+    static const char *const modes[] = {"latest", "keep", "reject"};
+
     ls_assert(count >= 1 && count <= LS_PUSH_MAX);
     if (!options)
         options = &no_options;
@@ -111,12 +121,16 @@ void ls_push_keyed_build(struct ls_cmd *cmd, const struct ls_keys *keys,
     ls_cmd_puts(cmd, keys->control);
     ls_cmd_puts(cmd, keys->stats);
     ls_cmd_puts(cmd, keys->stats_ring);
+    ls_cmd_puts(cmd, keys->held);
     ls_cmd_puts(cmd, status_key(options, keys));
     ls_cmd_int(cmd, options->bound);
     ls_cmd_int(cmd, status_ttl(options));
+    ls_cmd_puts(cmd, modes[jobs[0].mode]);
+    ls_cmd_int(cmd, jobs[0].debounce_ms);
+    ls_cmd_int(cmd, jobs[0].max_wait_ms);
     ls_cmd_int(cmd, (int64_t)count);
     for (size_t i = 0; i < count; i++) {
-        ls_assert(jobs[i].key.length);
+        ls_assert(jobs[i].key.length && ls_push_same_rule(&jobs[i], &jobs[0]));
         ls_cmd_span(cmd, jobs[i].key);
         ls_cmd_int(cmd, jobs[i].delay_ms);
         ls_cmd_span(cmd, jobs[i].envelope);
@@ -125,7 +139,7 @@ void ls_push_keyed_build(struct ls_cmd *cmd, const struct ls_keys *keys,
 
 int ls_push_parse(const struct ls_reply *reply, struct ls_pushed *pushed, struct ls_err *err)
 {
-    const char *word = ls_queue_word(reply, 4, "job_push", err);
+    const char *word = ls_queue_word(reply, 3, "job_push", err);
 
     if (!word)
         return -1;
@@ -133,6 +147,11 @@ int ls_push_parse(const struct ls_reply *reply, struct ls_pushed *pushed, struct
         ls_fail(err, LS_E_TOO_BIG, "the queue is full: %lld jobs wait, %lld are allowed",
                 (long long)ls_queue_int(reply, 2), (long long)ls_queue_int(reply, 3));
         return ls_hint(err, "start more workers, or raise the queue's bound");
+    }
+    if (strcmp(word, "CLOSED") == 0) {
+        ls_fail(err, LS_E_TOO_BIG, "the queue takes no jobs, it is being drained: %.*s",
+                LS_SPAN_ARG(ls_reply_span(ls_reply_item(reply, 2))));
+        return ls_hint(err, "'lockstep queue resume' opens it again");
     }
     if (strcmp(word, "OK") != 0)
         return ls_queue_unexpected(word, "job_push", err);
@@ -142,31 +161,70 @@ int ls_push_parse(const struct ls_reply *reply, struct ls_pushed *pushed, struct
     } else {
         pushed->coalesced = ls_queue_int(reply, 3);
         pushed->changed = ls_queue_int(reply, 4);
+        pushed->kept = ls_queue_int(reply, 5);
+        pushed->rejected = ls_queue_int(reply, 6);
     }
     return 0;
 }
 
-void ls_cancel_build(struct ls_cmd *cmd, const struct ls_keys *keys, int64_t ttl_ms,
-                     const struct ls_span *ids, size_t count)
+void ls_cancel_build(struct ls_cmd *cmd, const struct ls_keys *keys, const struct ls_cancel *cancel)
 {
-    ls_assert(count <= LS_PUSH_MAX);
+    ls_assert(cancel->count <= LS_PUSH_MAX);
+    ls_assert(!cancel->status_key || cancel->count == 1);
     ls_cmd_script(cmd, &ls_script_job_cancel);
     ls_cmd_puts(cmd, keys->cancelled);
-    ls_cmd_int(cmd, ttl_ms ? ttl_ms : LS_IDS_TTL_MS);
-    for (size_t i = 0; i < count; i++)
-        ls_cmd_span(cmd, ids[i]);
+    ls_cmd_puts(cmd, keys->control);
+    ls_cmd_puts(cmd, keys->keys);
+    ls_cmd_puts(cmd, keys->bodies);
+    ls_cmd_puts(cmd, keys->workers);
+    ls_cmd_puts(cmd, keys->wake);
+    ls_cmd_puts(cmd, keys->stats);
+    ls_cmd_puts(cmd, keys->stats_ring);
+    ls_cmd_puts(cmd, cancel->status_key ? cancel->status_key : keys->control);
+    ls_cmd_int(cmd, cancel->ttl_ms ? cancel->ttl_ms : LS_CANCEL_TTL_MS);
+    ls_cmd_span(cmd, cancel->key);
+    ls_cmd_int(cmd, cancel->status_key != NULL);
+    for (size_t i = 0; i < cancel->count; i++)
+        ls_cmd_span(cmd, cancel->ids[i]);
 }
 
-int ls_cancel_parse(const struct ls_reply *reply, int64_t *added, struct ls_err *err)
+int ls_cancel_parse(const struct ls_reply *reply, struct ls_cancelled *cancelled,
+                    struct ls_err *err)
 {
-    const char *word = ls_queue_word(reply, 3, "job_cancel", err);
+    const char *word = ls_queue_word(reply, 5, "job_cancel", err);
 
     if (!word)
         return -1;
     if (strcmp(word, "OK") != 0)
         return ls_queue_unexpected(word, "job_cancel", err);
-    *added = ls_queue_int(reply, 2);
+    *cancelled = (struct ls_cancelled){.added = ls_queue_int(reply, 2),
+                                       .dropped = ls_queue_int(reply, 3),
+                                       .running = ls_queue_int(reply, 4) != 0};
     return 0;
+}
+
+void ls_cancelled_build(struct ls_cmd *cmd, const struct ls_keys *keys)
+{
+    ls_cmd_script(cmd, &ls_script_job_cancelled);
+    ls_cmd_puts(cmd, keys->cancelled);
+}
+
+void ls_cancelled_add(struct ls_cmd *cmd, char at, struct ls_span name)
+{
+    char text[LS_KEY_SIZE + 1];
+    int length = snprintf(text, sizeof text, "%s%.*s", at ? "@" : "", LS_SPAN_ARG(name));
+
+    ls_cmd_add(cmd, text, (size_t)length);
+}
+
+void ls_cancel_forget_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span id,
+                            struct ls_span key)
+{
+    ls_cmd_start(cmd, "ZREM");
+    ls_cmd_puts(cmd, keys->cancelled);
+    ls_cmd_span(cmd, id);
+    if (key.length)
+        ls_cancelled_add(cmd, '@', key);
 }
 
 void ls_status_build(struct ls_cmd *cmd, const char *key, const char *state, int64_t ttl_ms)

@@ -24,6 +24,11 @@ enum place {
     AT_FIRST_RESERVED,
     AT_PAUSED,
     AT_BOUND,
+    AT_HELD,
+    AT_FIRST_LOOK,
+    AT_CLOSED,
+    AT_MAX_RUNNING,
+    AT_MAX_DEAD,
     AT_SINCE,
     AT_COUNTERS = AT_SINCE + 3,
     AT_END
@@ -43,6 +48,8 @@ void ls_queue_stat_build(struct ls_cmd *cmd, const struct ls_keys *keys)
     ls_cmd_puts(cmd, keys->workers);
     ls_cmd_puts(cmd, keys->control);
     ls_cmd_puts(cmd, keys->stats);
+    ls_cmd_puts(cmd, keys->held);
+    ls_cmd_puts(cmd, keys->ring);
 }
 
 /* Since when a lane's head waits: ms as digits, or a ULID that holds its time. -1 = not known. */
@@ -86,6 +93,7 @@ static void read_counters(struct ls_queue_stat *stat)
         {"pushed", &stat->pushed},   {"claimed", &stat->claimed}, {"done", &stat->done},
         {"retried", &stat->retried}, {"again", &stat->again},     {"given_back", &stat->given_back},
         {"rekeyed", &stat->rekeyed}, {"dead", &stat->died},       {"cancelled", &stat->cancelled},
+        {"stopped", &stat->stopped},
     };
 
     for (size_t i = 0; i + 1 < 2 * stat->counter_count; i += 2) {
@@ -95,7 +103,7 @@ static void read_counters(struct ls_queue_stat *stat)
         }
     }
     stat->running = stat->claimed - stat->done - stat->retried - stat->again - stat->given_back -
-                    stat->rekeyed - stat->died;
+                    stat->rekeyed - stat->died - stat->stopped;
     if (stat->running < 0)
         stat->running = 0;
 }
@@ -105,7 +113,7 @@ int ls_queue_stat_parse(const struct ls_reply *reply, struct ls_queue_stat *stat
 {
     const char *word = ls_queue_word(reply, AT_END, "queue_stat", err);
     const struct ls_reply *counters;
-    int64_t due, paid;
+    int64_t due, paid, look;
 
     if (!word)
         return -1;
@@ -124,16 +132,27 @@ int ls_queue_stat_parse(const struct ls_reply *reply, struct ls_queue_stat *stat
         .workers = ls_queue_int(reply, AT_WORKERS),
         .workers_expired = ls_queue_int(reply, AT_EXPIRED),
         .bound = ls_queue_int(reply, AT_BOUND),
+        .held = ls_queue_int(reply, AT_HELD),
+        .max_running = ls_queue_int(reply, AT_MAX_RUNNING),
+        .max_dead = ls_queue_int(reply, AT_MAX_DEAD),
         .paused_by = ls_reply_span(ls_reply_item(reply, AT_PAUSED)),
+        .closed_by = ls_reply_span(ls_reply_item(reply, AT_CLOSED)),
         .next_due_ms = -1,
     };
     stat->paused = stat->paused_by.length > 0;
+    stat->closed = stat->closed_by.length > 0;
+    stat->blocked = stat->paused                                         ? LS_QUEUE_PAUSED
+                    : stat->max_dead > 0 && stat->dead >= stat->max_dead ? LS_QUEUE_DEAD_FULL
+                                                                         : LS_QUEUE_OPEN;
+    look = ls_queue_int(reply, AT_FIRST_LOOK);
     due = ls_queue_int(reply, AT_FIRST_DELAYED);
     paid = ls_queue_int(reply, AT_FIRST_RESERVED);
     if (due && stat->ms > due)
         stat->overdue_ms = stat->ms - due;
     if (paid && (!due || paid < due))
         due = paid;
+    if (look && (!due || look < due))
+        due = look;
     if (due)
         stat->next_due_ms = due > stat->ms ? due - stat->ms : 0;
     stat->oldest_ms = oldest_ms(reply, stat->ms);
@@ -197,11 +216,15 @@ int ls_queue_pause_parse(const struct ls_reply *reply, bool *was_paused, struct 
     return 0;
 }
 
-void ls_queue_bound_build(struct ls_cmd *cmd, const struct ls_keys *keys, int64_t bound)
+void ls_queue_bounds_build(struct ls_cmd *cmd, const struct ls_keys *keys,
+                           const struct ls_queue_bounds *bounds)
 {
-    ls_cmd_start(cmd, bound > 0 ? "HSET" : "HDEL");
+    ls_cmd_start(cmd, "HSET");
     ls_cmd_puts(cmd, keys->control);
     ls_cmd_puts(cmd, "bound");
-    if (bound > 0)
-        ls_cmd_int(cmd, bound);
+    ls_cmd_int(cmd, bounds->waiting);
+    ls_cmd_puts(cmd, "max_running");
+    ls_cmd_int(cmd, bounds->running);
+    ls_cmd_puts(cmd, "max_dead");
+    ls_cmd_int(cmd, bounds->dead);
 }

@@ -10,10 +10,17 @@
 #include "common/redis/keys.h"
 #include "common/redis/reply.h"
 
+enum ls_queue_blocked {
+    LS_QUEUE_OPEN,
+    LS_QUEUE_PAUSED,
+    LS_QUEUE_DEAD_FULL /* as many dead jobs as the configuration allows: somebody has to decide */
+};
+
 struct ls_queue_stat {
     int64_t ms; /* Redis' time */
     int64_t pending_high, pending, pending_low;
     int64_t delayed, reserved;
+    int64_t held;    /* wait behind others of their account: parked, over its budget, in its turn */
     int64_t running; /* claims begun less claims ended; exact as long as nobody edits `stats` */
     int64_t dead, dead_groups;
     int64_t keyed;           /* keys that wait or run */
@@ -21,13 +28,18 @@ struct ls_queue_stat {
     int64_t workers_expired; /* their lease ran out and nobody took their claims yet */
     int64_t oldest_ms; /* age of the oldest waiting job at the head of a lane; -1 when none waits or
                         * its age is unknown (a raw push has no id yet) */
-    int64_t next_due_ms; /* ms from now to the first delayed or reserved job; -1 when none */
+    int64_t next_due_ms; /* ms from now to the first delayed, reserved or held job; -1 when none */
     int64_t overdue_ms;  /* how long the first delayed job has been due; 0 when it is not */
-    int64_t bound;       /* 0: none */
+    int64_t bound;       /* on what waits; 0: none */
+    int64_t max_running; /* on what runs; 0: none */
+    int64_t max_dead;    /* 0: none */
+    enum ls_queue_blocked blocked; /* is anything claimed? */
+    bool closed;                   /* pushes are refused: the queue is being drained */
+    struct ls_span closed_by;      /* borrowed from the reply */
     bool paused;
     struct ls_span paused_by; /* what the pausing party said; borrowed from the reply */
     /* Totals since the queue exists. */
-    int64_t pushed, claimed, done, retried, again, given_back, rekeyed, died, cancelled;
+    int64_t pushed, claimed, done, retried, again, given_back, rekeyed, died, cancelled, stopped;
     const struct ls_reply *counters; /* name, value, ...: all of `stats`; borrowed */
     size_t counter_count;
 };
@@ -46,7 +58,14 @@ void ls_queue_pause_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct
 void ls_queue_resume_build(struct ls_cmd *cmd, const struct ls_keys *keys);
 int ls_queue_pause_parse(const struct ls_reply *reply, bool *was_paused, struct ls_err *err);
 
-/* Set the bound on waiting jobs (0 removes it): a plain HSET or HDEL of control/bound. */
-void ls_queue_bound_build(struct ls_cmd *cmd, const struct ls_keys *keys, int64_t bound);
+/* The queue's bounds, as the configuration has them (control/bound, max_running, max_dead): a plain
+ * HSET; 0 is none. */
+struct ls_queue_bounds {
+    int64_t waiting; /* pushes are refused at it */
+    int64_t running; /* nothing more is claimed at it, over all workers */
+    int64_t dead;    /* nothing more is claimed at it */
+};
+void ls_queue_bounds_build(struct ls_cmd *cmd, const struct ls_keys *keys,
+                           const struct ls_queue_bounds *bounds);
 
 #endif

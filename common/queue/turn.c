@@ -9,10 +9,11 @@
 #include "lua_scripts.h"
 
 #define FULL_BYTES (1024 * 1024)
-#define REPLY_HEAD 8 /* values before the claims */
+#define REPLY_HEAD 10 /* values before the claims */
 
 void ls_turn_fini(struct ls_turn *turn)
 {
+    ls_cmd_fini(&turn->spendings);
     ls_cmd_fini(&turn->acks);
     ls_cmd_fini(&turn->closings);
     ls_cmd_fini(&turn->settles);
@@ -28,6 +29,7 @@ static void clear(struct ls_cmd *cmd)
 
 void ls_turn_clear(struct ls_turn *turn)
 {
+    clear(&turn->spendings);
     clear(&turn->acks);
     clear(&turn->closings);
     clear(&turn->settles);
@@ -55,6 +57,7 @@ static void append(struct ls_cmd *to, const struct ls_cmd *from)
 
 void ls_turn_append(struct ls_turn *turn, const struct ls_turn *from)
 {
+    append(&turn->spendings, &from->spendings);
     append(&turn->acks, &from->acks);
     append(&turn->closings, &from->closings);
     append(&turn->settles, &from->settles);
@@ -106,6 +109,11 @@ void ls_turn_back(struct ls_turn *turn, int64_t fence, struct ls_span key, struc
     ls_cmd_span(begin(turn, "back", fence, key), envelope);
 }
 
+void ls_turn_drop(struct ls_turn *turn, int64_t fence, struct ls_span key)
+{
+    begin(turn, "drop", fence, key);
+}
+
 void ls_turn_dead(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span letter,
                   struct ls_span group, struct ls_span sample)
 {
@@ -121,6 +129,20 @@ void ls_turn_dead(struct ls_turn *turn, int64_t fence, struct ls_span key, struc
 void ls_turn_keep(struct ls_turn *turn, int64_t fence, struct ls_span envelope)
 {
     begin(turn, "keep", fence, envelope);
+}
+
+void ls_turn_note(struct ls_turn *turn, int64_t fence, struct ls_span text)
+{
+    begin(turn, "note", fence, text);
+}
+
+void ls_turn_spend(struct ls_turn *turn, int64_t fence, struct ls_span account, struct ls_span kind,
+                   int requests)
+{
+    ls_cmd_int(&turn->spendings, fence);
+    ls_cmd_span(&turn->spendings, account);
+    ls_cmd_span(&turn->spendings, kind);
+    ls_cmd_int(&turn->spendings, requests);
 }
 
 void ls_turn_rekey(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span envelope)
@@ -141,13 +163,32 @@ void ls_turn_park(struct ls_turn *turn, struct ls_span account, int64_t delay_ms
     turn->settle_count++;
 }
 
-void ls_turn_charge(struct ls_turn *turn, struct ls_span account, int requests)
+void ls_turn_learn(struct ls_turn *turn, struct ls_span account, double rate, int burst,
+                   int64_t left)
+{
+    struct ls_cmd *cmd = &turn->settles;
+    char text[32] = "";
+
+    ls_cmd_puts(cmd, "learn");
+    ls_cmd_span(cmd, account);
+    if (rate >= 0)
+        snprintf(text, sizeof text, "%.6g", rate);
+    ls_cmd_puts(cmd, text);
+    snprintf(text, sizeof text, "%d", burst);
+    ls_cmd_puts(cmd, burst >= 1 ? text : "");
+    snprintf(text, sizeof text, "%lld", (long long)left);
+    ls_cmd_puts(cmd, left >= 0 ? text : "");
+    turn->settle_count++;
+}
+
+void ls_turn_report(struct ls_turn *turn, struct ls_span account, int done, int failed)
 {
     struct ls_cmd *cmd = &turn->settles;
 
-    ls_cmd_puts(cmd, "charge");
+    ls_cmd_puts(cmd, "report");
     ls_cmd_span(cmd, account);
-    ls_cmd_int(cmd, requests);
+    ls_cmd_int(cmd, done);
+    ls_cmd_int(cmd, failed);
     turn->settle_count++;
 }
 
@@ -166,6 +207,7 @@ void ls_turn_build(const struct ls_turn *turn, struct ls_cmd *cmd, const struct 
     char running[LS_KEY_SIZE];
 
     ls_assert(options->claim >= 0 && options->claim <= LS_TURN_CLAIM_MAX);
+    ls_assert(options->account_count <= LS_TURN_ACCOUNTS_MAX);
     ls_assert(turn->acks.count + turn->settle_count <= 4 * LS_TURN_SETTLE_MAX);
     ls_cmd_script(cmd, &ls_script_worker_turn);
     ls_cmd_puts(cmd, keys->pending_high);
@@ -186,15 +228,28 @@ void ls_turn_build(const struct ls_turn *turn, struct ls_cmd *cmd, const struct 
     ls_cmd_puts(cmd, keys->control);
     ls_cmd_puts(cmd, keys->stats);
     ls_cmd_puts(cmd, keys->stats_ring);
+    ls_cmd_puts(cmd, keys->held);
+    ls_cmd_puts(cmd, keys->ring);
+    ls_cmd_puts(cmd, keys->slots);
+    ls_cmd_puts(cmd, keys->progress);
     ls_cmd_puts(cmd, options->worker);
     ls_cmd_int(cmd, options->lease_ms ? options->lease_ms : LS_LEASE_MS);
     ls_cmd_int(cmd, options->claim);
     ls_cmd_int(cmd, LS_TURN_PROMOTE_MAX);
-    ls_cmd_int(cmd, options->number);
+    ls_cmd_puts(cmd, options->order ? options->order : "rhnlq");
+    ls_cmd_span(cmd, ls_worker_place(options->worker));
+    ls_cmd_int(cmd, options->share);
+    ls_cmd_int(cmd, options->account_count);
+    ls_cmd_int(cmd, turn->spendings.count / 4);
     ls_cmd_int(cmd, turn->acks.count);
     ls_cmd_int(cmd, turn->closings.count / 2);
     ls_cmd_int(cmd, turn->count_count);
     ls_cmd_int(cmd, turn->settle_count);
+    for (int i = 0; i < options->account_count; i++) {
+        ls_cmd_span(cmd, options->accounts[i].name);
+        ls_cmd_int(cmd, options->accounts[i].running);
+    }
+    append(cmd, &turn->spendings);
     append(cmd, &turn->acks);
     append(cmd, &turn->closings);
     append(cmd, &turn->counts);
@@ -221,7 +276,9 @@ int ls_turn_parse(const struct ls_reply *reply, struct ls_turn_result *result, s
         .pending_high = ls_queue_int(reply, 4),
         .pending = ls_queue_int(reply, 5),
         .pending_low = ls_queue_int(reply, 6),
-        .paused = ls_queue_int(reply, 7) != 0,
+        .blocked = (enum ls_turn_blocked)ls_queue_int(reply, 7),
+        .ready = ls_queue_int(reply, 8) != 0,
+        .cancel_serial = ls_queue_int(reply, 9),
     };
     ls_queue_claims(reply, REPLY_HEAD, 2, &result->claims);
     return 0;

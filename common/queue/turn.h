@@ -5,7 +5,7 @@
  * command, any number of times and for any identity. Keep the turn until its reply is there: when
  * the reply is lost, adopt, then build the same turn again for the new identity. Settling is gated
  * on the claim being there, so what was applied before is not applied twice. (Free counters and
- * charges of a turn sent twice may count twice; parkings do not add up.)
+ * reports of a turn sent twice may count twice; parkings do not add up.)
  *
  *   ls_turn_ack(&turn, fence, key);
  *   ls_turn_build(&turn, &cmd, &keys, &options);
@@ -30,11 +30,12 @@
 
 /* Fields are the implementation's. {0} is an empty turn; ls_turn_fini at the end. */
 struct ls_turn {
-    struct ls_cmd acks;     /* fences of jobs that are done */
-    struct ls_cmd closings; /* fence, key, for those that were claimed by key */
-    struct ls_cmd settles;  /* everything else, see lua/worker_turn.lua */
-    struct ls_cmd counts;   /* name, delta */
-    int settle_count;       /* in settles */
+    struct ls_cmd spendings; /* fence, account, kind, requests */
+    struct ls_cmd acks;      /* fences of jobs that are done */
+    struct ls_cmd closings;  /* fence, key, for those that were claimed by key */
+    struct ls_cmd settles;   /* everything else, see lua/worker_turn.lua */
+    struct ls_cmd counts;    /* name, delta */
+    int settle_count;        /* in settles */
     int count_count;
 };
 
@@ -63,6 +64,9 @@ void ls_turn_again(struct ls_turn *turn, int64_t fence, struct ls_span key, int6
 /* Give back to the head of its lane: it has not started, or its account is parked. Counts
  * `given_back`. The only verb that takes an envelope which is not canonical. */
 void ls_turn_back(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span envelope);
+/* Stopped because it was cancelled: nothing stays. If a keyed job changed meanwhile, its newer body
+ * is queued. Counts `stopped`. */
+void ls_turn_drop(struct ls_turn *turn, int64_t fence, struct ls_span key);
 /* Dead: letter from ls_dead_write, group from ls_dead_group, sample a short error text. If a keyed
  * job changed meanwhile, its newer body is queued. */
 void ls_turn_dead(struct ls_turn *turn, int64_t fence, struct ls_span key, struct ls_span letter,
@@ -73,12 +77,24 @@ void ls_turn_keep(struct ls_turn *turn, int64_t fence, struct ls_span envelope);
  * by ls_push_keyed. Counts `rekeyed`. */
 void ls_turn_rekey(struct ls_turn *turn, int64_t fence, struct ls_span key,
                    struct ls_span envelope);
+/* How far the run is, for people: progress/<fence>, until the claim ends. */
+void ls_turn_note(struct ls_turn *turn, int64_t fence, struct ls_span text);
+/* The claim, which ends in this turn, made so many platform requests in truth; it prepaid what its
+ * kind costs. The difference is given back or owed. */
+void ls_turn_spend(struct ls_turn *turn, int64_t fence, struct ls_span account, struct ls_span kind,
+                   int requests);
 /* The account waits until delay_ms from now, or longer if it is parked for longer: its jobs move
  * behind that time when their turn comes. reason is a word for people ("429", "auth"). */
 void ls_turn_park(struct ls_turn *turn, struct ls_span account, int64_t delay_ms,
                   struct ls_span reason);
-/* The account spent `requests` more of its budget than the one that its claim paid. */
-void ls_turn_charge(struct ls_turn *turn, struct ls_span account, int requests);
+/* What the account's answers say of its budget: rate a second (< 0: nothing), burst (< 1: nothing),
+ * requests left now (< 0: nothing). Where they say less than the configuration, they hold for an
+ * hour. */
+void ls_turn_learn(struct ls_turn *turn, struct ls_span account, double rate, int burst,
+                   int64_t left);
+/* For the account's breaker: so many of its runs ended well, so many failed for its platform's sake
+ * (transient, no answer). */
+void ls_turn_report(struct ls_turn *turn, struct ls_span account, int done, int failed);
 /* Add to a counter of stats and of stats:ring; names [a-z0-9_.:]. Beyond LS_TURN_COUNTS_MAX pairs
  * it is an assertion: sum up before. */
 void ls_turn_count(struct ls_turn *turn, const char *name, int64_t delta);
@@ -87,19 +103,38 @@ struct ls_turn_options {
     const char *worker;
     int64_t lease_ms; /* 0 = LS_LEASE_MS */
     int claim;        /* at most this many new claims; 0 = only settle, beat, promote */
-    unsigned number;  /* the caller's own turn count, begun at random: decides which lane goes
-                       * first (3 of 4 high, the others normal or low) */
+    const char
+        *order; /* where they come from, a letter each, each once: h n l the lanes, r reserved,
+                        * q held; NULL = "rhnlq" */
+    int share;  /* jobs of one account that may run here while others wait; 0 = no limit */
+    const struct ls_turn_account *accounts; /* those that run here; what is left out counts 0 */
+    int account_count;                      /* at most LS_TURN_ACCOUNTS_MAX */
 };
+struct ls_turn_account {
+    struct ls_span name;
+    int running;
+};
+#define LS_TURN_ACCOUNTS_MAX 32
 
 void ls_turn_build(const struct ls_turn *turn, struct ls_cmd *cmd, const struct ls_keys *keys,
                    const struct ls_turn_options *options);
 
+enum ls_turn_blocked {
+    LS_TURN_OPEN,
+    LS_TURN_PAUSED,      /* the queue is */
+    LS_TURN_QUIET,       /* this process is */
+    LS_TURN_DEAD_FULL,   /* as many dead jobs as the queue may have */
+    LS_TURN_ALL_RUNNING, /* as many running ones */
+};
+
 struct ls_turn_result {
     int64_t ms;          /* Redis' time */
-    int64_t next_due_ms; /* ms from now until the next delayed or reserved job is due, <= 0 when it
-                          * is due already; -1 and has_due false when there is none */
+    int64_t next_due_ms; /* ms from now until the next delayed, reserved or held job is due, <= 0
+                          * when it is due already; -1 and has_due false when there is none */
     bool has_due;
-    bool paused;     /* the queue is paused: nothing is claimed */
+    enum ls_turn_blocked blocked; /* why nothing is claimed */
+    bool ready;                   /* something in held may go now */
+    int64_t cancel_serial;        /* differs from the last one: ask ls_cancelled_build */
     int64_t settled; /* settlements that took effect (checkpoints too); fewer than sent: those
                       * claims were settled or stolen before */
     int64_t pending_high, pending, pending_low; /* what is left */

@@ -27,6 +27,13 @@ const char *ls_worker_id(char out[LS_WORKER_ID_SIZE])
     return out;
 }
 
+struct ls_span ls_worker_place(const char *worker)
+{
+    const char *chance = strrchr(worker, '-');
+
+    return (struct ls_span){worker, chance ? (size_t)(chance - worker) : strlen(worker)};
+}
+
 static void add_running(struct ls_cmd *cmd, const struct ls_keys *keys, const char *worker)
 {
     char key[LS_KEY_SIZE];
@@ -123,6 +130,8 @@ void ls_worker_steal_build(struct ls_cmd *cmd, const struct ls_keys *keys, const
     ls_cmd_puts(cmd, keys->stats);
     ls_cmd_puts(cmd, keys->stats_ring);
     ls_cmd_puts(cmd, keys->control);
+    ls_cmd_puts(cmd, keys->slots);
+    ls_cmd_puts(cmd, keys->progress);
     ls_cmd_puts(cmd, thief);
     ls_cmd_puts(cmd, victim);
     ls_cmd_int(cmd, known_dead);

@@ -30,6 +30,9 @@
 /* A new identity: <host>-<pid>-<16 hex digits of chance>. Returns out. */
 const char *ls_worker_id(char out[LS_WORKER_ID_SIZE]);
 
+/* <host>-<pid> of an identity: the process, whatever its connection. */
+struct ls_span ls_worker_place(const char *worker);
+
 /* {OK, ms} | {BUSY, ms, claims}: this identity is in use; take another | {SCHEMA, ms, version}:
  * the queue was written by another version of lockstep. */
 void ls_worker_join_build(struct ls_cmd *cmd, const struct ls_keys *keys, const char *worker,

@@ -19,19 +19,23 @@ struct ls_keys {
     const char *workers;      /* ZSET worker -> lease deadline, ms */
     const char *delayed;      /* ZSET envelope or pointer -> due, ms */
     const char *reserved;     /* ZSET envelope or pointer -> paid due, ms */
-    const char *dead;         /* LIST of dead letters, newest first */
-    const char *dead_groups;  /* lockstep:{default}:dead:groups    HASH */
-    const char *keys;         /* HASH key -> state */
-    const char *bodies;       /* HASH key -> newest waiting envelope */
-    const char *limits;       /* HASH account/field -> value */
-    const char *ids;          /* ZSET job id -> expiry, ms */
-    const char *cancelled;    /* ZSET job id -> expiry, ms */
-    const char *fence;        /* STRING, last claim number */
-    const char *wake;         /* LIST of tokens; idle runners BLPOP it */
-    const char *control;      /* HASH paused, bound, schema */
-    const char *stats;        /* HASH counter -> total */
-    const char *stats_ring;   /* lockstep:{default}:stats:ring     HASH minute/counter -> count */
-    char *block;              /* owned: all of the above */
+    const char *held;  /* ZSET '<account> <digit> <serial> <item>' -> 0: waits behind its account */
+    const char *ring;  /* ZSET account -> when to look at what it holds, us */
+    const char *slots; /* HASH fence -> account whose place the claim holds */
+    const char *progress;    /* HASH fence -> how far the run is */
+    const char *dead;        /* LIST of dead letters, newest first */
+    const char *dead_groups; /* lockstep:{default}:dead:groups    HASH */
+    const char *keys;        /* HASH key -> state */
+    const char *bodies;      /* HASH key -> newest waiting envelope */
+    const char *limits;      /* HASH account/field -> value */
+    const char *ids;         /* ZSET job id -> expiry, ms */
+    const char *cancelled;   /* ZSET job id -> expiry, ms */
+    const char *fence;       /* STRING, last claim number */
+    const char *wake;        /* LIST of tokens; idle runners BLPOP it */
+    const char *control;     /* HASH paused, bound, schema */
+    const char *stats;       /* HASH counter -> total */
+    const char *stats_ring;  /* lockstep:{default}:stats:ring     HASH minute/counter -> count */
+    char *block;             /* owned: all of the above */
 };
 
 /* Room for any key name below and its NUL. */

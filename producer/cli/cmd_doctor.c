@@ -643,7 +643,7 @@ static void backlog(struct doctor *doctor, struct finding *finding)
             remedy(finding, stat->workers ? "lockstep worker list" : "lockstep up");
         } else {
             say(finding, OK, "queue %s: %lld wait, %lld are delayed", queue->name,
-                (long long)waiting, (long long)(stat->delayed + stat->reserved));
+                (long long)waiting, (long long)(stat->delayed + stat->reserved + stat->held));
         }
     }
 }

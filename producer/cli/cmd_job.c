@@ -152,23 +152,23 @@ static int cancel(struct ls_cli *cli, const char *id, const char *queue)
     const struct ls_reply *reply;
     struct ls_keys keys = {0};
     struct ls_cmd cmd = {0};
-    int64_t added = 0;
+    struct ls_cancelled cancelled = {0};
     int result;
 
     if (ls_keys_init(&keys, queue, &err) < 0)
         return ls_cli_failed(cli, &err);
-    ls_cancel_build(&cmd, &keys, 0, &span, 1);
+    ls_cancel_build(&cmd, &keys, &(struct ls_cancel){.ids = &span, .count = 1});
     result = ls_cli_send(cli, &cmd, &reply, &err);
     if (result == 0)
-        result = ls_cancel_parse(reply, &added, &err);
+        result = ls_cancel_parse(reply, &cancelled, &err);
     ls_cmd_fini(&cmd);
     ls_keys_fini(&keys);
     if (result < 0)
         return ls_cli_failed(cli, &err);
     if (cli->json)
-        printf("{\"cancelled\": true, \"new\": %s}\n", added ? "true" : "false");
+        printf("{\"cancelled\": true, \"new\": %s}\n", cancelled.added ? "true" : "false");
     else
-        puts(added ? "will be dropped when it is claimed" : "was cancelled before");
+        puts(cancelled.added ? "will be dropped when it is claimed" : "was cancelled before");
     return LS_EXIT_OK;
 }
 

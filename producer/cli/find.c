@@ -6,6 +6,7 @@
 #include "common/job/dead.h"
 #include "common/job/envelope.h"
 #include "common/queue/dead.h"
+#include "common/queue/limit.h"
 #include "common/queue/worker.h"
 
 #define SLICE 200
@@ -81,8 +82,9 @@ static int in_list(struct ls_cli *cli, const char *key, struct ls_span id, int64
 }
 
 /* HSCAN (pairs field, envelope) and ZSCAN (pairs envelope, score). */
-static int in_scan(struct ls_cli *cli, const char *verb, const char *key, struct ls_span id,
-                   int64_t limit, struct ls_buf *text, struct ls_buf *other, struct ls_err *err)
+static int in_scan(struct ls_cli *cli, const char *verb, const char *key, bool held,
+                   struct ls_span id, int64_t limit, struct ls_buf *text, struct ls_buf *other,
+                   struct ls_err *err)
 {
     bool hash = strcmp(verb, "HSCAN") == 0;
     struct ls_buf cursor = {0};
@@ -106,8 +108,10 @@ static int in_scan(struct ls_cli *cli, const char *verb, const char *key, struct
         keep(&cursor, ls_reply_span(ls_reply_item(reply, 0)));
         pairs = ls_reply_item(reply, 1);
         for (size_t i = 0; result == 0 && (entry = ls_reply_item(pairs, i + hash)); i += 2) {
-            if (is_job(ls_reply_span(entry), id)) {
-                keep(text, ls_reply_span(entry));
+            struct ls_span item = held ? ls_held_item(ls_reply_span(entry)) : ls_reply_span(entry);
+
+            if (is_job(item, id)) {
+                keep(text, item);
                 keep(other, ls_reply_span(ls_reply_item(pairs, i + !hash)));
                 result = 1;
             }
@@ -153,7 +157,7 @@ static int in_running(struct ls_cli *cli, const struct ls_keys *keys, struct ls_
         char key[LS_KEY_SIZE];
 
         ls_keys_running(keys, names[i], key);
-        result = in_scan(cli, "HSCAN", key, id, 0, &found->text, &other, err);
+        result = in_scan(cli, "HSCAN", key, false, id, 0, &found->text, &other, err);
         if (result == 1) {
             found->state = "running";
             snprintf(found->place, sizeof found->place, "%s", key);
@@ -173,7 +177,8 @@ int ls_find_job(struct ls_cli *cli, const struct ls_keys *keys, struct ls_span i
         const char *verb, *key, *state;
     } scans[] = {{"HSCAN", keys->bodies, "pending"},
                  {"ZSCAN", keys->delayed, "delayed"},
-                 {"ZSCAN", keys->reserved, "reserved"}};
+                 {"ZSCAN", keys->reserved, "reserved"},
+                 {"ZSCAN", keys->held, "held"}};
     struct ls_buf other = {0};
     int result = in_running(cli, keys, id, found, err);
 
@@ -186,7 +191,8 @@ int ls_find_job(struct ls_cli *cli, const struct ls_keys *keys, struct ls_span i
         }
     }
     for (size_t i = 0; i < LS_COUNT(scans) && result == 0; i++) {
-        result = in_scan(cli, scans[i].verb, scans[i].key, id, limit, &found->text, &other, err);
+        result = in_scan(cli, scans[i].verb, scans[i].key, scans[i].key == keys->held, id, limit,
+                         &found->text, &other, err);
         if (result == 1) {
             found->state = scans[i].state;
             found->index = -1;

@@ -455,7 +455,7 @@ int lockstep_queue_stat(struct lockstep *ls, const char *name, struct lockstep_q
     full.depth = seen.pending_high + seen.pending + seen.pending_low;
     full.oldest_age_ms = seen.oldest_ms;
     full.running = seen.running;
-    full.delayed = seen.delayed + seen.reserved;
+    full.delayed = seen.delayed + seen.reserved + seen.held;
     full.failed = seen.dead;
     full.workers = seen.workers;
     full.paused = seen.paused;

@@ -75,7 +75,7 @@ static void run(void **state)
     redis_text("CONFIG", "RESETSTAT", NULL);
     cpu = cpu_s();
     do {
-        options.number = (unsigned)turns++;
+        turns++;
         ls_turn_build(&turn, &cmd, &keys, &options);
         ls_turn_clear(&turn);
         if (ls_turn_parse(send_cmd(), &result, &err) < 0)

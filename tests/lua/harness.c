@@ -6,6 +6,7 @@ struct test_redis *redis;
 struct ls_redis_sync *wire;
 struct ls_keys keys;
 struct ls_cmd cmd;
+int harness_share;
 
 static unsigned turns;
 
@@ -38,6 +39,7 @@ int harness_empty(void **state)
 {
     ls_cmd_start(&cmd, "FLUSHALL");
     send_cmd();
+    harness_share = 0;
     return 0;
 }
 
@@ -155,11 +157,17 @@ void join(const char *worker)
     join_for(worker, 60000);
 }
 
+/* What goes first changes from turn to turn, as a runner has it. */
+static const char *const orders[] = {"rhnlq", "hnlrq", "rnhlq", "qrhnl"};
+
 bool try_turn(struct ls_turn *turn, const char *worker, int claim, struct got *got)
 {
     static const struct ls_turn nothing = {0};
-    const struct ls_turn_options options = {
-        .worker = worker, .lease_ms = 60000, .claim = claim, .number = turns++};
+    const struct ls_turn_options options = {.worker = worker,
+                                            .lease_ms = 60000,
+                                            .claim = claim,
+                                            .order = orders[turns++ % 4],
+                                            .share = harness_share};
     struct ls_turn_result result;
     struct ls_err err = LS_ERR_INIT;
     struct got unused;
@@ -178,7 +186,9 @@ bool try_turn(struct ls_turn *turn, const char *worker, int claim, struct got *g
     got->settled = result.settled;
     got->next_due_ms = result.next_due_ms;
     got->has_due = result.has_due;
-    got->paused = result.paused;
+    got->blocked = result.blocked;
+    got->ready = result.ready;
+    got->cancel_serial = result.cancel_serial;
     got->ms = result.ms;
     got->pending_high = result.pending_high;
     got->pending = result.pending;
@@ -271,18 +281,27 @@ int push(const char *envelope, int64_t delay_ms, const char *id)
     return (int)pushed.pushed;
 }
 
-const char *push_keyed(const char *key, const char *envelope, int64_t delay_ms)
+const char *push_ruled(const struct ls_push_job *job)
 {
-    const struct ls_push_job job = {
-        .envelope = ls_span_of(envelope), .delay_ms = delay_ms, .key = ls_span_of(key)};
     struct ls_pushed pushed;
     struct ls_err err = LS_ERR_INIT;
 
-    ls_push_keyed_build(&cmd, &keys, NULL, &job, 1);
+    ls_push_keyed_build(&cmd, &keys, NULL, job, 1);
     if (ls_push_parse(send_cmd(), &pushed, &err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(pushed.pushed + pushed.coalesced + pushed.changed, 1);
-    return pushed.pushed ? "pushed" : pushed.coalesced ? "coalesced" : "changed";
+    assert_int_equal(
+        pushed.pushed + pushed.coalesced + pushed.changed + pushed.kept + pushed.rejected, 1);
+    return pushed.pushed      ? "pushed"
+           : pushed.coalesced ? "coalesced"
+           : pushed.kept      ? "kept"
+           : pushed.rejected  ? "rejected"
+                              : "changed";
+}
+
+const char *push_keyed(const char *key, const char *envelope, int64_t delay_ms)
+{
+    return push_ruled(&(struct ls_push_job){
+        .envelope = ls_span_of(envelope), .delay_ms = delay_ms, .key = ls_span_of(key)});
 }
 
 void claim_until(const char *worker, size_t n, struct got *got)
@@ -306,7 +325,8 @@ long long everywhere(const char *worker, ...)
     long long sum =
         redis_int("LLEN", keys.pending_high, NULL) + redis_int("LLEN", keys.pending, NULL) +
         redis_int("LLEN", keys.pending_low, NULL) + redis_int("ZCARD", keys.delayed, NULL) +
-        redis_int("ZCARD", keys.reserved, NULL) + redis_int("LLEN", keys.dead, NULL);
+        redis_int("ZCARD", keys.reserved, NULL) + redis_int("ZCARD", keys.held, NULL) +
+        redis_int("LLEN", keys.dead, NULL);
     va_list args;
 
     va_start(args, worker);

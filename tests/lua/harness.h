@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/queue/cron.h"
 #include "common/queue/dead.h"
+#include "common/queue/heal.h"
 #include "common/queue/leader.h"
 #include "common/queue/limit.h"
 #include "common/queue/push.h"
@@ -29,6 +30,7 @@ extern struct test_redis *redis;
 extern struct ls_redis_sync *wire;
 extern struct ls_keys keys;
 extern struct ls_cmd cmd;
+extern int harness_share; /* of the turns that are taken; 0 before each test */
 
 int harness_open(void **state);  /* group setup */
 int harness_close(void **state); /* group teardown */
@@ -51,7 +53,9 @@ struct got {
     } at[GOT_MAX];
     int64_t settled, next_due_ms, ms;
     int64_t pending_high, pending, pending_low;
-    bool has_due, paused;
+    bool has_due, ready;
+    enum ls_turn_blocked blocked;
+    int64_t cancel_serial;
 };
 /* Index of the claim whose envelope contains piece; -1. */
 int got_find(const struct got *got, const char *piece);
@@ -71,8 +75,9 @@ const char *make(const char *account, const char *id, const char *key, const cha
 void push_raw(const char *lane_key, const char *bytes);
 /* One plain job by job_push. Returns what was pushed; -1 when the queue is full. */
 int push(const char *envelope, int64_t delay_ms, const char *id);
-/* One keyed job. "pushed", "coalesced", "changed". */
+/* One keyed job. "pushed", "coalesced", "changed", "kept", "rejected". */
 const char *push_keyed(const char *key, const char *envelope, int64_t delay_ms);
+const char *push_ruled(const struct ls_push_job *job);
 
 struct ls_span span(const char *text);
 /* Turns of worker until `n` claims came in all or two seconds have passed. */

@@ -393,7 +393,7 @@ static void keyed__cancelled__closes_the_key(void **state)
 
     join("w");
     push_keyed("k", body("k", 1), 0);
-    ls_cancel_build(&cmd, &keys, 0, &id, 1);
+    ls_cancel_build(&cmd, &keys, &(struct ls_cancel){.ids = &id, .count = 1});
     send_cmd();
     take_turn(NULL, "w", 1, &got);
     assert_int_equal(got.count, 0);

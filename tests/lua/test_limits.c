@@ -20,25 +20,16 @@ static struct ls_limit_state set(struct ls_limit_change change)
 static void set_rate(const char *account, double rate, int burst)
 {
     set((struct ls_limit_change){
-        .account = span(account), .rate = rate, .burst = burst, .park_ms = -1});
+        .account = span(account), .rate = rate, .burst = burst, .concurrency = -1, .park_ms = -1});
 }
 
 static void park(const char *account, int64_t ms)
 {
-    set((struct ls_limit_change){
-        .account = span(account), .rate = -1, .park_ms = ms, .reason = span("test")});
-}
-
-static void release(const char *account)
-{
-    struct ls_limit_cursor cursor = {0};
-    bool more = true;
-
-    for (int i = 0; more; i++) {
-        assert_true(i < 1000);
-        ls_limit_release_build(&cmd, &keys, span(account), &cursor);
-        assert_int_equal(ls_limit_release_parse(send_cmd(), &cursor, &more, NULL), 0);
-    }
+    set((struct ls_limit_change){.account = span(account),
+                                 .rate = -1,
+                                 .concurrency = -1,
+                                 .park_ms = ms,
+                                 .reason = span("test")});
 }
 
 static void push_jobs(const char *account, int count)
@@ -123,10 +114,11 @@ static void limit__parked_account__waits_while_others_run(void **state)
     take_turn(NULL, "w", 8, &got);
     assert_int_equal(got.count, 1);
     assert_true(strstr(got.at[0].envelope, "\"b\"") != NULL);
-    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 2);
+    assert_int_equal(redis_int("ZCARD", keys.held, NULL), 2);
     assert_true(got.next_due_ms > 10 && got.next_due_ms <= 60);
     claim_until("w", 2, &got);
-    limit = set((struct ls_limit_change){.account = span("a"), .rate = -1, .park_ms = -1});
+    limit = set((struct ls_limit_change){
+        .account = span("a"), .rate = -1, .concurrency = -1, .park_ms = -1});
     assert_int_equal(limit.parked_until, 0);
     assert_int_equal(redis_int("EXISTS", keys.limits, NULL), 0);
 }
@@ -157,13 +149,16 @@ static void limit__reserved_when_the_parking_begins__moves_behind_its_end(void *
     usleep(50000); /* all are due by now */
     take_turn(NULL, "w", 5, &got);
     assert_int_equal(got.count, 0);
-    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 4);
+    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 0);
+    assert_int_equal(redis_int("ZCARD", keys.held, NULL), 4);
     assert_true(got.next_due_ms > 20);
     claim_until("w", 4, &got);
 }
 
-static void limit__long_parking_ended__release_brings_the_jobs_back_at_once(void **state)
+static void limit__long_parking_ended__the_jobs_are_back_at_once(void **state)
 {
+    int claimed = 0;
+
     join("w");
     set_rate("a", 1000, 10);
     push_jobs("a", 600);
@@ -172,24 +167,19 @@ static void limit__long_parking_ended__release_brings_the_jobs_back_at_once(void
     park("a", 3600000);
     for (int i = 0; i < 20 && redis_int("LLEN", keys.pending, NULL); i++)
         take_turn(NULL, "w", 100, &got);
-    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 605);
+    assert_int_equal(redis_int("ZCARD", keys.held, NULL), 605);
     take_turn(NULL, "w", 10, &got);
     assert_int_equal(got.count, 0);
-    assert_true(got.next_due_ms > 500000); /* looks again every ten minutes */
+    assert_true(got.next_due_ms > 500000);
     park("a", 0);
-    release("a");
-    claim_until("w", 200, &got);
-    assert_int_equal(redis_int("ZCOUNT", keys.reserved, "-inf", "+inf", NULL), 405);
     park("b", 0);
-    release("b");
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 400 && claimed < 605; i++) {
         take_turn(NULL, "w", 200, &got);
+        claimed += (int)got.count;
         usleep(5000);
-        if (redis_int("ZCARD", keys.reserved, NULL) == 0)
-            break;
     }
-    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 0);
-    assert_int_equal(everywhere("w", NULL), 605);
+    assert_int_equal(claimed, 605);
+    assert_int_equal(redis_int("EXISTS", keys.held, keys.reserved, keys.ring, NULL), 0);
 }
 
 static void limit__keyed_jobs__keep_to_the_budget_and_to_their_key(void **state)
@@ -223,33 +213,40 @@ static void limit__raw_job__is_claimed_for_its_form_first(void **state)
     ls_turn_back(&turn, got.at[1].fence, PLAIN, span(make("a", "y", NULL, NULL)));
     take_turn(&turn, "w", 5, &got);
     assert_int_equal(got.count, 0);
-    assert_int_equal(redis_int("ZCARD", keys.reserved, NULL), 2);
+    assert_int_equal(redis_int("ZCARD", keys.held, NULL), 2);
 }
 
-static void limit__charge_and_take__draw_on_the_same_budget(void **state)
+static struct ls_limit_grant take(const char *account, int want)
+{
+    struct ls_limit_grant grant;
+
+    ls_limit_take_build(&cmd, &keys, span(account), want);
+    assert_int_equal(ls_limit_take_parse(send_cmd(), &grant, NULL), 0);
+    return grant;
+}
+
+static void limit__take__draws_on_the_budget_of_the_jobs(void **state)
 {
     struct ls_limit_grant grant;
 
     join("w");
-    ls_limit_take_build(&cmd, &keys, span("a"), 50);
-    assert_int_equal(ls_limit_take_parse(send_cmd(), &grant, NULL), 0);
-    assert_int_equal(grant.granted, 50); /* no budget, no bound */
+    assert_int_equal(take("a", 50).granted, 50); /* no budget, no bound */
     set_rate("a", 10, 20);
-    ls_limit_take_build(&cmd, &keys, span("a"), 15);
-    ls_limit_take_parse(send_cmd(), &grant, NULL);
+    grant = take("a", 20);
+    assert_int_equal(grant.granted, 20);
+    assert_int_equal(grant.wait_ms, 0);
+    grant = take("a", 15); /* ahead of its time: paid, to be made later */
     assert_int_equal(grant.granted, 15);
-    ls_turn_charge(&turn, span("a"), 4);
-    take_turn(&turn, "w", 0, &got);
-    ls_limit_take_build(&cmd, &keys, span("a"), 15);
-    ls_limit_take_parse(send_cmd(), &grant, NULL);
-    assert_in_range(grant.granted, 1, 2);
-    ls_limit_take_build(&cmd, &keys, span("a"), 15);
-    ls_limit_take_parse(send_cmd(), &grant, NULL);
-    assert_in_range(grant.granted, 0, 1);
-    assert_in_range(grant.wait_ms, 1, 100);
+    assert_in_range(grant.wait_ms, 1300, 1500);
+    grant = take("a", 40);
+    assert_int_equal(grant.granted, 0);
+    assert_in_range(grant.wait_ms, 300, 500);
+    take("a", -15); /* not made after all */
+    assert_int_equal(take("a", 40).granted, 30); /* not more at once than go soon */
+    take("a", -30);
+    assert_in_range(take("a", 1).granted, 1, 1);
     park("a", 5000);
-    ls_limit_take_build(&cmd, &keys, span("a"), 1);
-    ls_limit_take_parse(send_cmd(), &grant, NULL);
+    grant = take("a", 1);
     assert_true(grant.parked && grant.granted == 0 && grant.wait_ms > 4000);
     push_jobs("a", 1);
     take_turn(NULL, "w", 1, &got);
@@ -264,7 +261,6 @@ static void limit__removed__no_longer_holds(void **state)
     take_turn(NULL, "w", 3, &got);
     assert_int_equal(got.count, 1);
     set_rate("a", 0, 0);
-    release("a");
     claim_until("w", 2, &got);
 }
 
@@ -366,10 +362,10 @@ int main(void)
         TEST(limit__parked_account__waits_while_others_run),
         TEST(limit__throttled_by_the_peer__the_settlement_parks_and_gives_back),
         TEST(limit__reserved_when_the_parking_begins__moves_behind_its_end),
-        TEST(limit__long_parking_ended__release_brings_the_jobs_back_at_once),
+        TEST(limit__long_parking_ended__the_jobs_are_back_at_once),
         TEST(limit__keyed_jobs__keep_to_the_budget_and_to_their_key),
         TEST(limit__raw_job__is_claimed_for_its_form_first),
-        TEST(limit__charge_and_take__draw_on_the_same_budget),
+        TEST(limit__take__draws_on_the_budget_of_the_jobs),
         TEST(limit__removed__no_longer_holds),
         TEST(full__on_redis_7__everything_but_pushing_goes_on),
         TEST(full__on_redis_6_2__a_shrinking_write_first_lets_it_go_on),

@@ -130,12 +130,10 @@ static void limit(void)
 {
     const char *account = chance(2) ? "a" : "b";
     struct ls_limit_change change = LS_LIMIT_KEEP;
-    struct ls_limit_cursor cursor = {0};
-    bool more = true;
 
     change.account = span(account);
     change.reason = span("test");
-    switch (chance(4)) {
+    switch (chance(8)) {
     case 0:
         change.rate = chance(3) ? 2000 : 0;
         change.burst = (int)chance(20);
@@ -146,11 +144,20 @@ static void limit(void)
     case 2:
         ls_turn_park(&turn, change.account, (int64_t)chance(10), span("429"));
         return;
+    case 3:
+        change.concurrency = (int64_t)chance(4);
+        break;
+    case 4:
+        change.rule = span("2 2 8");
+        break;
+    case 5:
+        ls_turn_report(&turn, change.account, (int)chance(2), 1);
+        return;
+    case 6:
+        ls_turn_learn(&turn, change.account, 500, 3, (int64_t)chance(4));
+        return;
     default:
-        while (more) {
-            ls_limit_release_build(&cmd, &keys, change.account, &cursor);
-            assert_int_equal(ls_limit_release_parse(send_cmd(), &cursor, &more, NULL), 0);
-        }
+        harness_share = (int)chance(4);
         return;
     }
     ls_limit_set_build(&cmd, &keys, &change);

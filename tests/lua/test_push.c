@@ -97,7 +97,7 @@ static void push__at_the_bound__is_refused_whole(void **state)
     struct ls_pushed pushed;
     struct ls_err err = LS_ERR_INIT;
 
-    ls_queue_bound_build(&cmd, &keys, 2);
+    ls_queue_bounds_build(&cmd, &keys, &(struct ls_queue_bounds){.waiting = 2});
     send_cmd();
     assert_int_equal(push_many(NULL, jobs, 2).pushed, 2);
     ls_push_build(&cmd, &keys, NULL, jobs, 2);
@@ -108,7 +108,7 @@ static void push__at_the_bound__is_refused_whole(void **state)
                         &(struct ls_push_job){.envelope = jobs[0].envelope, .key = span("k")}, 1);
     assert_int_equal(ls_push_parse(send_cmd(), &pushed, &err), -1);
     assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, NULL), 0);
-    ls_queue_bound_build(&cmd, &keys, 0);
+    ls_queue_bounds_build(&cmd, &keys, &(struct ls_queue_bounds){.waiting = 0});
     send_cmd();
     assert_int_equal(push_many(&mine, jobs, 2).pushed, 2);
     assert_int_equal(redis_int("LLEN", keys.pending, NULL) + redis_int("ZCARD", keys.delayed, NULL),

@@ -148,6 +148,7 @@ static void act(char *line)
         char *account = shell_word(&line), *ms = shell_word(&line);
         const struct ls_limit_change change = {.account = span(account),
                                                .rate = -1,
+                                               .concurrency = -1,
                                                .park_ms = strtoll(ms, NULL, 10),
                                                .reason = span(line)};
 

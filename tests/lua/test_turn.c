@@ -272,7 +272,7 @@ static void turn__another_workers_fence__cannot_be_settled(void **state)
     assert_int_equal(everywhere("w", "v", NULL), 1);
 }
 
-static void turn__lanes__high_goes_first_and_none_starves(void **state)
+static void turn__lanes__are_taken_from_in_the_order_of_the_turn(void **state)
 {
     int low = 0, normal = 0, high = 0;
 
@@ -289,9 +289,9 @@ static void turn__lanes__high_goes_first_and_none_starves(void **state)
         normal += strstr(got.at[0].envelope, "\"n\"") != NULL;
         low += strstr(got.at[0].envelope, "\"l\"") != NULL;
     }
-    assert_int_equal(high, 120);
-    assert_int_equal(normal, 30);
-    assert_int_equal(low, 10);
+    assert_int_equal(high, 120); /* three of the harness' four orders */
+    assert_int_equal(normal, 40);
+    assert_int_equal(low, 0);
 }
 
 static void turn__promotion__goes_in_slices_to_the_lane_of_each(void **state)
@@ -331,7 +331,7 @@ static void turn__paused__claims_nothing_but_settles(void **state)
     take_turn(&turn, "w", 5, &got);
     assert_int_equal(got.settled, 1);
     assert_int_equal(got.count, 0);
-    assert_true(got.paused);
+    assert_int_equal(got.blocked, LS_TURN_PAUSED);
     assert_int_equal(redis_int("EXISTS", keys.wake, NULL), 0); /* nobody is woken for nothing */
     ls_queue_pause_build(&cmd, &keys, span("second"));
     assert_int_equal(ls_queue_pause_parse(send_cmd(), &was, NULL), 0);
@@ -362,20 +362,22 @@ static void turn__wake__one_token_while_work_remains(void **state)
 static void turn__cancelled__is_dropped_at_its_claim(void **state)
 {
     const struct ls_span ids[] = {LS_SPAN("1"), LS_SPAN("3")};
-    int64_t added;
+    struct ls_cancel cancel = {.ids = ids, .count = 2};
+    struct ls_cancelled cancelled;
 
     join("w");
     push(make(NULL, "1", NULL, NULL), 0, NULL);
     push(make("acc", "2", NULL, NULL), 0, NULL);
     push(make("acc", "3", NULL, NULL), 0, NULL);
-    ls_cancel_build(&cmd, &keys, 0, ids, 2);
-    assert_int_equal(ls_cancel_parse(send_cmd(), &added, NULL), 0);
-    assert_int_equal(added, 2);
+    ls_cancel_build(&cmd, &keys, &cancel);
+    assert_int_equal(ls_cancel_parse(send_cmd(), &cancelled, NULL), 0);
+    assert_int_equal(cancelled.added, 2);
     take_turn(NULL, "w", 5, &got);
     assert_int_equal(got.count, 1);
     assert_non_null(strstr(got.at[0].envelope, "\"2\""));
     assert_string_equal(redis_text("HGET", keys.stats, "cancelled", NULL), "2");
-    ls_cancel_build(&cmd, &keys, 1, ids, 2);
+    cancel.ttl_ms = 1;
+    ls_cancel_build(&cmd, &keys, &cancel);
     send_cmd();
     usleep(3000);
     push(make(NULL, "1", NULL, NULL), 0, NULL); /* forgotten by then */
@@ -486,7 +488,7 @@ int main(void)
         TEST(turn__checkpoint__keeps_the_claim_and_changes_the_body),
         TEST(turn__wrong_fences__settle_nothing_whatever_the_verb),
         TEST(turn__another_workers_fence__cannot_be_settled),
-        TEST(turn__lanes__high_goes_first_and_none_starves),
+        TEST(turn__lanes__are_taken_from_in_the_order_of_the_turn),
         TEST(turn__promotion__goes_in_slices_to_the_lane_of_each),
         TEST(turn__paused__claims_nothing_but_settles),
         TEST(turn__wake__one_token_while_work_remains),

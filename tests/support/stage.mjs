@@ -345,12 +345,13 @@ export const httpJob = (url, body) => ({ kind: 'http', data: { url, body } });
 // How many jobs lie where.
 export async function places(redis, queue = 'default') {
     const key = (name) => `lockstep:{${queue}}:${name}`;
-    const [high, normal, low, delayed, reserved, dead, workers] = await Promise.all([
+    const [high, normal, low, delayed, reserved, held, dead, workers] = await Promise.all([
         redis.call('LLEN', key('pending:high')), redis.call('LLEN', key('pending')), redis.call('LLEN', key('pending:low')),
-        redis.call('ZCARD', key('delayed')), redis.call('ZCARD', key('reserved')), redis.call('LLEN', key('dead')), redis.call('ZRANGE', key('workers'), 0, -1),
+        redis.call('ZCARD', key('delayed')), redis.call('ZCARD', key('reserved')), redis.call('ZCARD', key('held')),
+        redis.call('LLEN', key('dead')), redis.call('ZRANGE', key('workers'), 0, -1),
     ]);
     const running = (await Promise.all(workers.map((worker) => redis.call('HLEN', key(`running:${worker}`))))).reduce((sum, n) => sum + n, 0);
-    return { pending: high + normal + low, delayed, reserved, dead, running, left: high + normal + low + delayed + reserved + running };
+    return { pending: high + normal + low, delayed, reserved, held, dead, running, left: high + normal + low + delayed + reserved + held + running };
 }
 
 export const drained = (redis, queue, timeoutMs = 60_000) => until('an empty queue', async () => {

@@ -32,6 +32,9 @@ struct ls_handler {
     void (*begin)(void *self, struct ls_run *run);
     void (*cancel)(void *self,
                    struct ls_run *run); /* NULL: begin always ends the run before it returns */
+    /* Somebody cancelled the job: end the run soon, in any way; what is not ls_run_ok counts as
+     * cancelled. When `cancel_grace` is over, cancel is called. NULL: cancel is called at once. */
+    void (*ask_stop)(void *self, struct ls_run *run);
     void *self;
     int64_t timeout_ms; /* of a run whose envelope names none; 0: none, the handler's own calls have
                            theirs */
@@ -82,6 +85,32 @@ bool ls_run_would_die(const struct ls_run *run, const struct ls_err *err);
 void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t length);
 /* Goes on: should this process die, the job starts again with this data (JSON text). */
 void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length);
+/* Was it asked to stop? */
+bool ls_run_is_cancelled(const struct ls_run *run);
+/* How far it is, for people: in Redis' hash `progress` with the next turn. total 0: unknown; text may
+ * be NULL, 200 bytes of it are kept. */
+void ls_run_progress(struct ls_run *run, int64_t done, int64_t total, const char *text);
+/* Did the job ask for its result (envelope `result`)? */
+bool ls_run_wants_result(const struct ls_run *run);
+/* The result, a JSON value of at most LS_RESULT_MAX bytes, kept in `result:<id>` when the run ends
+ * with ls_run_ok; ignored when the job did not ask. -1 with LS_E_TOO_BIG or LS_E_INVALID: not
+ * taken. */
+#define LS_RESULT_MAX ((size_t)64 * 1024)
+int ls_run_result(struct ls_run *run, const void *json, size_t length, struct ls_err *err);
+
+/* Platform requests that this run has really made, added up. A run that never tells is taken to have
+ * made what its kind prepays. */
+void ls_run_spent(struct ls_run *run, int requests);
+/* What the account's answers say of its budget: rate a second (< 0: nothing), burst (< 1: nothing),
+ * requests left now (< 0: nothing). */
+void ls_run_learn(struct ls_run *run, double rate, int burst, int64_t left);
+/* Draw up to `want` requests from the budget of the run's account, for a run that makes many.
+ * granted is called later, with 1 to want, as soon as the budget has them: it may take long. One at
+ * a time a run; forgotten when the run ends or is cancelled. What was granted and not made is given
+ * back by ls_run_ungrant. Granted requests are paid: ls_run_spent does not count them. */
+typedef void ls_run_granted_cb(void *arg, int count);
+void ls_run_take(struct ls_run *run, int want, ls_run_granted_cb *granted, void *arg);
+void ls_run_ungrant(struct ls_run *run, int count);
 /* Add to a counter of the queue: stats and stats:ring. name is a literal of at most 31 bytes. */
 void ls_run_count(struct ls_run *run, const char *name, int64_t delta);
 

@@ -8,6 +8,7 @@
 #include "common/base/rand.h"
 #include "common/config/config.h"
 #include "common/job/dead.h"
+#include "common/job/json.h"
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
 
@@ -18,6 +19,7 @@
 #define FAILURES_LOGGED 20 /* a second; the others are counted */
 #define STATUS_TTL_MS (24 * 3600 * 1000LL)
 #define SAMPLE_BYTES 160
+#define NOTE_BYTES 200
 
 /* -------- the pool -------- */
 
@@ -39,7 +41,10 @@ static struct ls_run *run_new(struct seat *seat)
 
 static void run_recycle(struct ls_runner *runner, struct ls_run *run)
 {
+    grant_forget(run);
     ls_envelope_fini(&run->envelope);
+    ls_buf_fini(&run->note);
+    ls_buf_fini(&run->result);
     if (runner->spare_count >= SPARES) {
         ls_buf_fini(&run->bytes);
         free(run);
@@ -74,6 +79,7 @@ static void enlist(struct ls_run *run)
         seat->runs->previous = run;
     seat->runs = run;
     seat->running++;
+    crowd_enter(&seat->crowd, run->envelope.account);
     if (run->suspect) {
         seat->suspects++;
         seat->runner->suspects++;
@@ -92,11 +98,12 @@ static void delist(struct ls_run *run)
     if (run->next)
         run->next->previous = run->previous;
     seat->running--;
+    crowd_leave(&seat->crowd, run->envelope.account);
     if (run->suspect) {
         seat->suspects--;
         seat->runner->suspects--;
     }
-    if (run->keep)
+    if (run->keep || run->noted)
         seat->keeps--;
     run_recycle(seat->runner, run);
 }
@@ -106,6 +113,16 @@ static void delist(struct ls_run *run)
 static struct ls_span key_of(const struct ls_run *run)
 {
     return run->keyed ? run->envelope.key : (struct ls_span){0};
+}
+
+/* Where the end of this claim goes, with what it has really spent. */
+static struct ls_turn *ending(struct ls_run *run)
+{
+    struct ls_turn *turn = seat_turn(run->seat);
+
+    if (run->spent >= 0 && run->envelope.account.length)
+        ls_turn_spend(turn, run->fence, run->envelope.account, run->envelope.kind, run->spent);
+    return turn;
 }
 
 static void settled(struct ls_run *run)
@@ -123,16 +140,61 @@ static struct ls_span written(struct ls_run *run)
     return (struct ls_span){out->data, out->length};
 }
 
+static bool is_watched(const struct ls_run *run)
+{
+    return run->envelope.status || run->envelope.result;
+}
+
+/* How the job stands now that its claim ends: goes with the settlement, and again with it. */
 static void set_status(struct ls_run *run, const char *state)
+{
+    char key[LS_KEY_SIZE];
+
+    if (is_watched(run))
+        ls_status_build(seat_extra(run->seat),
+                        ls_keys_status(&run->seat->keys, run->envelope.id, key), state,
+                        STATUS_TTL_MS);
+}
+
+static void set_running(struct ls_run *run)
 {
     struct ls_runner *runner = run->seat->runner;
     char key[LS_KEY_SIZE];
 
-    if (!run->envelope.status || !ls_redis_is_up(runner->redis))
+    if (!is_watched(run) || !ls_redis_is_up(runner->redis))
         return;
-    ls_status_build(&runner->cmd, ls_keys_status(&run->seat->keys, run->envelope.id, key), state,
-                    STATUS_TTL_MS);
+    ls_status_build(&runner->cmd, ls_keys_status(&run->seat->keys, run->envelope.id, key),
+                    "running", STATUS_TTL_MS);
     ls_redis_send(runner->redis, &runner->cmd, 0, NULL, NULL);
+}
+
+/* The end for good: the result first, so that it is there when the status says so.
+ *
+ *   {"state":"done","result":...}  {"state":"dead","error":"...","class":"..."}
+ *   {"state":"cancelled"} */
+static void set_end(struct ls_run *run, const char *state, const char *klass,
+                    const struct ls_err *err)
+{
+    struct ls_buf text = {0};
+    char key[LS_KEY_SIZE];
+
+    if (run->envelope.result) {
+        ls_buf_printf(&text, "{\"state\":\"%s\"", state);
+        if (err) {
+            ls_buf_puts(&text, ",\"error\":");
+            ls_buf_json_string(&text, err->text, strlen(err->text));
+            ls_buf_printf(&text, ",\"class\":\"%s\"", klass);
+        } else if (run->result.length) {
+            ls_buf_puts(&text, ",\"result\":");
+            ls_buf_add(&text, run->result.data, run->result.length);
+        }
+        ls_buf_putc(&text, '}');
+        ls_status_build(seat_extra(run->seat),
+                        ls_keys_result(&run->seat->keys, run->envelope.id, key), text.data,
+                        run->seat->config->result_ttl_ms);
+        ls_buf_fini(&text);
+    }
+    set_status(run, state);
 }
 
 /* Failures may come by the thousand: some a second are told, the rest is counted. */
@@ -212,16 +274,28 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
                                          .job = burial->bytes});
     if (sample.length > SAMPLE_BYTES)
         sample.length = SAMPLE_BYTES;
-    ls_turn_dead(seat_turn(seat), run->fence, key_of(run), (struct ls_span){out->data, out->length},
+    ls_turn_dead(ending(run), run->fence, key_of(run), (struct ls_span){out->data, out->length},
                  ls_span_of(group), sample);
     settled(run);
+    set_end(run, "dead", burial->klass, err);
     log_failure(run, "job.dead", burial->why, err);
 }
 
 static void settle_back(struct ls_run *run)
 {
-    ls_turn_back(seat_turn(run->seat), run->fence, key_of(run), written(run));
+    ls_turn_back(ending(run), run->fence, key_of(run), written(run));
     settled(run);
+    set_status(run, "pending");
+}
+
+/* It was cancelled, and that is over with it. */
+static void settle_drop(struct ls_run *run)
+{
+    ls_turn_drop(ending(run), run->fence, key_of(run));
+    settled(run);
+    set_end(run, "cancelled", NULL, NULL);
+    ls_cancel_forget_build(seat_extra(run->seat), &run->seat->keys, run->envelope.id,
+                           run->envelope.key);
 }
 
 static void park(struct ls_run *run, const struct ls_retry *retry, const struct ls_err *err)
@@ -258,13 +332,23 @@ static struct ls_retry judge(const struct ls_run *run, const struct ls_err *err)
     return ls_retry_decide(&policy, &failure);
 }
 
+/* What the account's breaker makes of a failure: did its platform answer? */
+static void tell_breaker(struct ls_run *run, enum ls_class klass)
+{
+    if (klass == LS_CLASS_STORE || klass == LS_CLASS_CANCELLED)
+        return; /* says nothing about it */
+    crowd_fared(&run->seat->crowd, run->envelope.account,
+                klass != LS_CLASS_TRANSIENT && klass != LS_CLASS_UNKNOWN);
+}
+
 /* A failed run: retry, park, give back or bury. */
 static void settle_failure(struct ls_run *run, const struct ls_err *err)
 {
-    struct seat *seat = run->seat;
     struct ls_envelope *envelope = &run->envelope;
     enum ls_class klass = ls_class_of(err);
     struct ls_retry retry = judge(run, err);
+
+    tell_breaker(run, klass);
 
     if (retry.action == LS_RETRY_DEAD) {
         struct burial burial = {.klass = ls_class_name(klass),
@@ -274,7 +358,6 @@ static void settle_failure(struct ls_run *run, const struct ls_err *err)
                                 .first_failed_at = retry.first_failed_at,
                                 .bytes = written(run)};
         bury(run, err, &burial);
-        set_status(run, "dead");
         return;
     }
     if (retry.action == LS_RETRY_LATER)
@@ -283,7 +366,7 @@ static void settle_failure(struct ls_run *run, const struct ls_err *err)
     envelope->crashes = retry.crashes;
     envelope->first_failed_at = retry.first_failed_at;
     if (retry.action == LS_RETRY_LATER) {
-        ls_turn_retry(seat_turn(seat), run->fence, key_of(run), retry.delay_ms, written(run));
+        ls_turn_retry(ending(run), run->fence, key_of(run), retry.delay_ms, written(run));
         settled(run);
         set_status(run, "retrying");
         return;
@@ -324,7 +407,6 @@ static void bury_unknown_kind(struct ls_run *run)
     else
         ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
     bury(run, &err, &burial);
-    set_status(run, "dead");
 }
 
 /* A raw envelope gets its id and its form; the run works on these bytes from now on. */
@@ -353,10 +435,11 @@ static void start(struct ls_run *run)
         run->deadline_ms = (int64_t)uv_now(&seat->runner->loop) + timeout_ms;
         runner_watch_deadline(seat->runner, run->deadline_ms);
     }
+    run->spent = -1;
     enlist(run);
     if (run->keep)
         seat->keeps++;
-    set_status(run, "running");
+    set_running(run);
     run->handler->begin(run->handler->self, run); /* last: it may have ended the run */
 }
 
@@ -374,9 +457,11 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
     }
     run->keep =
         !ls_span_equal(claim->envelope, (struct ls_span){run->bytes.data, run->bytes.length});
+    if (run->keep)
+        run->spent = -1; /* not in its form: it paid nothing */
     if (run->envelope.key.length > 0 && !run->keyed) {
         /* pushed plainly: it joins the others of its key */
-        ls_turn_rekey(seat_turn(seat), run->fence, run->envelope.key, written(run));
+        ls_turn_rekey(ending(run), run->fence, run->envelope.key, written(run));
         settled(run);
         return false;
     }
@@ -392,7 +477,7 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
         return false;
     }
     if (run->envelope.crashes >= LS_RETRY_SUSPECT_FROM && seat->runner->suspects > 0) {
-        ls_turn_again(seat_turn(seat), run->fence, key_of(run),
+        ls_turn_again(ending(run), run->fence, key_of(run),
                       SUSPECT_WAIT_MS + (int64_t)ls_rand_below(SUSPECT_WAIT_MS), written(run));
         settled(run);
         return false;
@@ -428,16 +513,19 @@ static void end(struct ls_run *run)
 
 void ls_run_ok(struct ls_run *run)
 {
-    ls_turn_ack(seat_turn(run->seat), run->fence, key_of(run));
+    crowd_fared(&run->seat->crowd, run->envelope.account, true);
+    ls_turn_ack(ending(run), run->fence, key_of(run));
     settled(run);
-    if (run->envelope.status)
-        set_status(run, "done");
+    set_end(run, "done", NULL, NULL);
     end(run);
 }
 
 void ls_run_fail(struct ls_run *run, const struct ls_err *err)
 {
-    settle_failure(run, err);
+    if (run->cancelled)
+        settle_drop(run);
+    else
+        settle_failure(run, err);
     end(run);
 }
 
@@ -448,12 +536,17 @@ bool ls_run_would_die(const struct ls_run *run, const struct ls_err *err)
 
 void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t length)
 {
+    if (run->cancelled) {
+        settle_drop(run);
+        end(run);
+        return;
+    }
     if (data)
         run->envelope.data = (struct ls_span){data, length};
     run->envelope.attempt = 0; /* it goes on well: what failed before is past */
     run->envelope.first_failed_at = 0;
     run->envelope.crashes = 0;
-    ls_turn_again(seat_turn(run->seat), run->fence, key_of(run), delay_ms, written(run));
+    ls_turn_again(ending(run), run->fence, key_of(run), delay_ms, written(run));
     settled(run);
     set_status(run, "pending");
     end(run);
@@ -469,10 +562,27 @@ void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length)
     ls_buf_clear(&run->bytes);
     ls_buf_add(&run->bytes, bytes.data, bytes.length);
     ls_assert(ls_envelope_scan(&run->envelope, run->bytes.data, run->bytes.length, NULL) == 0);
-    if (!run->keep)
+    if (!run->keep && !run->noted)
         run->seat->keeps++;
     run->keep = true;
     seat_want(run->seat);
+}
+
+/* One line, cut at a character. */
+void ls_run_progress(struct ls_run *run, int64_t done, int64_t total, const char *text)
+{
+    size_t length = text ? strlen(text) : 0;
+
+    if (length > NOTE_BYTES)
+        for (length = NOTE_BYTES; length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80;)
+            length--;
+    ls_buf_clear(&run->note);
+    ls_buf_printf(&run->note, "%lld %lld ", (long long)done, (long long)total);
+    for (size_t i = 0; i < length; i++)
+        ls_buf_putc(&run->note, (unsigned char)text[i] < 0x20 ? ' ' : text[i]);
+    if (!run->keep && !run->noted)
+        run->seat->keeps++;
+    run->noted = true;
 }
 
 void run_keeps(struct seat *seat)
@@ -481,12 +591,15 @@ void run_keeps(struct seat *seat)
 
     if (seat->keeps == 0)
         return;
-    for (run = seat->runs; run; run = run->next)
-        if (run->keep) {
-            run->keep = false;
+    for (run = seat->runs; run; run = run->next) {
+        if (run->keep)
             ls_turn_keep(seat_turn(seat), run->fence,
                          (struct ls_span){run->bytes.data, run->bytes.length});
-        }
+        if (run->noted)
+            ls_turn_note(seat_turn(seat), run->fence,
+                         (struct ls_span){run->note.data, run->note.length});
+        run->keep = run->noted = false;
+    }
     seat->keeps = 0;
 }
 
@@ -505,7 +618,31 @@ void run_abandon(struct ls_run *run)
 void run_give_back(struct ls_run *run)
 {
     stop(run);
-    settle_back(run);
+    if (run->cancelled)
+        settle_drop(run);
+    else
+        settle_back(run);
+    end(run);
+}
+
+void run_cancel(struct ls_run *run)
+{
+    struct ls_runner *runner = run->seat->runner;
+
+    run->cancelled = true;
+    if (!run->handler->ask_stop) {
+        run_cut(run);
+        return;
+    }
+    run->stop_ms = (int64_t)uv_now(&runner->loop) + runner->config->cancel_grace_ms;
+    runner_watch_deadline(runner, run->stop_ms);
+    run->handler->ask_stop(run->handler->self, run); /* last: it may have ended the run */
+}
+
+void run_cut(struct ls_run *run)
+{
+    stop(run);
+    settle_drop(run);
     end(run);
 }
 
@@ -592,6 +729,46 @@ bool ls_run_may_write(const struct ls_run *run)
         seat->runner->config->lease_ms > 4000 ? 2000 : seat->runner->config->lease_ms / 4;
 
     return ls_clock_boot_ms() - seat->confirmed_boot_ms < seat->runner->config->lease_ms - margin;
+}
+
+bool ls_run_is_cancelled(const struct ls_run *run)
+{
+    return run->cancelled;
+}
+
+bool ls_run_wants_result(const struct ls_run *run)
+{
+    return run->envelope.result;
+}
+
+int ls_run_result(struct ls_run *run, const void *json, size_t length, struct ls_err *err)
+{
+    if (!run->envelope.result)
+        return 0;
+    if (length > LS_RESULT_MAX)
+        return ls_fail(err, LS_E_TOO_BIG, "the result has %zu bytes, %zu are kept", length,
+                       LS_RESULT_MAX);
+    if (!ls_json_valid(json, length, LS_ENVELOPE_DEPTH))
+        return ls_fail(err, LS_E_INVALID, "the result is not valid JSON");
+    ls_buf_clear(&run->result);
+    ls_buf_add(&run->result, json, length);
+    return 0;
+}
+
+void ls_run_spent(struct ls_run *run, int requests)
+{
+    run->spent = (run->spent < 0 ? 0 : run->spent) + requests;
+}
+
+void ls_run_learn(struct ls_run *run, double rate, int burst, int64_t left)
+{
+    struct seat *seat = run->seat;
+    bool scarce = left >= 0 && burst >= 1 && left * 4 < burst;
+
+    if (!run->envelope.account.length || (rate < 0 && burst < 1 && left < 0))
+        return;
+    if (crowd_may_learn(&seat->crowd, run->envelope.account, ls_clock_mono_ms()) || scarce)
+        ls_turn_learn(seat_turn(seat), run->envelope.account, rate, burst, left);
 }
 
 void ls_run_count(struct ls_run *run, const char *name, int64_t delta)

@@ -85,10 +85,16 @@ static void on_deadlines(uv_timer_t *timer)
         struct ls_run *run = runner->seats[i].runs;
         while (run) {
             struct ls_run *next = run->next;
-            if (run->deadline_ms && run->deadline_ms <= now)
+            if (run->stop_ms && run->stop_ms <= now) {
+                run_cut(run);
+            } else if (run->deadline_ms && run->deadline_ms <= now) {
                 run_time_out(run);
-            else if (run->deadline_ms)
-                runner_watch_deadline(runner, run->deadline_ms);
+            } else {
+                if (run->stop_ms)
+                    runner_watch_deadline(runner, run->stop_ms);
+                if (run->deadline_ms)
+                    runner_watch_deadline(runner, run->deadline_ms);
+            }
             run = next;
         }
     }
@@ -97,6 +103,7 @@ static void on_deadlines(uv_timer_t *timer)
 void runner_finished_one(struct ls_runner *runner)
 {
     runner->finished++;
+    places_freed(runner);
     if (runner->config->max_jobs > 0 && runner->finished >= runner->config->max_jobs &&
         !runner->replacing) {
         runner->replacing = true;
@@ -115,7 +122,35 @@ void runner_fatal(struct ls_runner *runner, const struct ls_err *err)
 
 /* -------- connections -------- */
 
-/* Budgets of the accounts as configured; the first runner of the pool tells them. */
+/* Kinds that list make many requests or none: they draw them page by page instead. */
+static const char listing[] = "delta=0 backfill=0 verify=0 gc=0";
+
+static void tell_limit(struct ls_runner *runner, const struct ls_keys *keys,
+                       const struct ls_config_account *account)
+{
+    struct ls_buf costs = {0}, rule = {0};
+
+    for (size_t i = 0; i < account->cost_count; i++)
+        ls_buf_printf(&costs, "%s=%lld ", account->costs[i].name,
+                      (long long)account->costs[i].count);
+    ls_buf_puts(&costs, listing); /* the first of a name holds */
+    ls_buf_printf(&rule, "%lld %lld %lld", (long long)account->breaker.failures,
+                  (long long)account->breaker.open_ms, (long long)account->breaker.cap_ms);
+    ls_limit_set_build(&runner->cmd, keys,
+                       &(struct ls_limit_change){.account = ls_span_of(account->name),
+                                                 .rate = account->rate,
+                                                 .burst = (int)account->burst,
+                                                 .concurrency = account->concurrency,
+                                                 .costs = {costs.data, costs.length},
+                                                 .rule = {rule.data, rule.length},
+                                                 .park_ms = -1});
+    ls_redis_send(runner->redis, &runner->cmd, 0, NULL, NULL);
+    ls_buf_fini(&costs);
+    ls_buf_fini(&rule);
+}
+
+/* What the accounts may do as configured; the first runner of the pool tells it, each time that Redis
+ * is back: it may have lost everything. */
 static void tell_limits(struct ls_runner *runner)
 {
     size_t i, j;
@@ -129,12 +164,7 @@ static void tell_limits(struct ls_runner *runner)
                 break;
         if (j == runner->seat_count)
             continue;
-        ls_limit_set_build(&runner->cmd, &runner->seats[j].keys,
-                           &(struct ls_limit_change){.account = ls_span_of(account->name),
-                                                     .rate = account->rate,
-                                                     .burst = (int)account->burst,
-                                                     .park_ms = -1});
-        ls_redis_send(runner->redis, &runner->cmd, 0, NULL, NULL);
+        tell_limit(runner, &runner->seats[j].keys, account);
     }
 }
 
@@ -162,8 +192,8 @@ static void on_up(void *arg)
         runner->ready = true;
         ls_child_ready(runner->child);
         ls_log(LS_LOG_INFO, "runner.started", "%zu queues", runner->seat_count);
-        tell_limits(runner);
     }
+    tell_limits(runner);
     for (i = 0; i < runner->seat_count; i++)
         if (runner->seats[i].state != SEAT_LEFT)
             seat_begin(&runner->seats[i]);
@@ -210,6 +240,9 @@ static void on_health(uv_timer_t *timer)
     struct ls_runner *runner = timer->data;
     char reason[64];
     int64_t bytes;
+
+    for (size_t i = 0; i < runner->seat_count && runner->context->index == 0; i++)
+        seat_heal(&runner->seats[i]);
 
     if (runner->config->max_rss <= 0 || runner->replacing)
         return;
@@ -294,6 +327,7 @@ static void begin_close(struct ls_runner *runner)
     ls_handlers_free(runner->handlers);
     runner->handlers = NULL;
     ls_redis_close(&runner->redis);
+    grants_free(runner);
     ls_http_close(&runner->http);
     ls_child_close(&runner->child);
     uv_close((uv_handle_t *)&runner->kick, NULL);

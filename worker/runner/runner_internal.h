@@ -21,7 +21,9 @@
 #include "common/redis/keys.h"
 #include "worker/child.h"
 #include "worker/handlers/handlers.h"
+#include "worker/runner/crowd.h"
 #include "worker/runner/handler.h"
+#include "worker/runner/lanes.h"
 
 #define COUNTER_NAMES 48 /* different counters a seat sums up between two turns */
 #define COUNTER_NAME_SIZE 32
@@ -38,7 +40,14 @@ struct ls_run {
     int64_t fence;
     int64_t deadline_ms; /* uv_now() clock; 0: none */
     bool keyed, suspect;
-    bool keep; /* bytes are newer than what Redis holds: the next turn carries them */
+    bool keep;              /* bytes are newer than what Redis holds: the next turn carries them */
+    bool noted;             /* so is note */
+    bool cancelled;         /* it was asked to stop */
+    int64_t stop_ms;        /* then it is stopped at this time, uv_now() clock */
+    int64_t asked_serial;   /* of the cancellations it was looked for in */
+    int spent;              /* requests made; -1: not told */
+    struct ls_grant *grant; /* under way */
+    struct ls_buf note, result;
     struct ls_envelope envelope; /* spans into bytes (or its scratch) */
     struct ls_buf bytes;         /* the canonical envelope */
 };
@@ -49,6 +58,8 @@ struct batch {
     struct ls_turn turn;
     int64_t *fences;
     size_t fence_count, fence_capacity;
+    struct ls_cmd *extras; /* go before it: states and results of what it settles */
+    size_t extra_count, extra_capacity;
 };
 
 enum seat_state {
@@ -82,15 +93,21 @@ struct seat {
     struct batch *spare;
     bool in_flight;
     bool wanted; /* a turn shall be taken at the end of this turn of the loop */
-    unsigned number;
+    int asked;   /* claims that the turn under way may bring */
+    struct lanes lanes;
+    struct crowd *crowd;
+    int64_t cancel_serial;                   /* as last seen */
+    struct ls_question *question;            /* which runs are cancelled? */
+    bool hungry;                             /* its last turn left work */
+    int64_t passed_ms;                       /* since when others got its places; 0: not */
     int64_t sent_boot_ms, confirmed_boot_ms; /* a lease counts from when its turn was sent */
     int64_t redis_ms, redis_at_mono_ms;      /* Redis' clock as last seen */
     int failures;                            /* turns refused in a row */
     int fruitless;                           /* turns in a row that found work and brought none */
 
     struct ls_run *runs;
-    int running, suspects, keeps;
-    int64_t average_bytes; /* of an envelope, for the size of the next batch */
+    int running, suspects, keeps; /* keeps: runs with something for the next turn */
+    int64_t average_bytes;        /* of an envelope, for the size of the next batch */
     struct counter counters[COUNTER_NAMES];
     int counter_count;
 
@@ -99,7 +116,8 @@ struct seat {
     bool idle;             /* nothing to do: a wake token is welcome */
     bool sleeping;         /* BLPOP is under way */
     struct ls_redis *wake; /* sleeps in BLPOP */
-    bool paused;
+    enum ls_turn_blocked blocked;
+    int64_t heal_ms; /* when to look for what needs healing, uv_now() clock */
 };
 
 struct ls_runner {
@@ -123,8 +141,9 @@ struct ls_runner {
     uv_timer_t health; /* limits on memory and jobs */
     uv_timer_t grace;  /* draining: what still runs is given back */
     bool ready, draining, stopping, replacing, closed;
-    int suspects;     /* crash suspects running, over all seats: at most one */
-    int64_t finished; /* runs ended */
+    struct ls_grant *grants; /* under way, also those whose run has ended */
+    int suspects;            /* crash suspects running, over all seats: at most one */
+    int64_t finished;        /* runs ended */
     int64_t failures_logged_at, failures_logged, failures_hidden;
     int exit_code;
 };
@@ -153,6 +172,23 @@ int64_t seat_now_ms(const struct seat *seat);
 struct ls_turn *seat_turn(struct seat *seat);
 /* The claim is settled as far as we are concerned. */
 void seat_settled(struct seat *seat, int64_t fence);
+/* A command that goes before the turn that carries what is settled now, as often as it is sent. */
+struct ls_cmd *seat_extra(struct seat *seat);
+/* Repairs what can be repaired, a slice; when it is time. */
+void seat_heal(struct seat *seat);
+
+/* places.c: how many more jobs may a seat have in hand? */
+int places_free(const struct seat *seat);
+/* A place was freed: who waits for one takes a turn. */
+void places_freed(struct ls_runner *runner);
+
+/* cancel.c: ask which of the runs in hand are cancelled, and stop them. */
+void cancel_look(struct seat *seat, int64_t serial);
+void cancel_fini(struct seat *seat);
+
+/* grant.c */
+void grant_forget(struct ls_run *run);
+void grants_free(struct ls_runner *runner);
 
 /* run.c */
 /* Begin the job of a claim; what cannot run is settled at once. */
@@ -161,6 +197,10 @@ void run_claim(struct seat *seat, const struct ls_claim *claim);
 void run_abandon(struct ls_run *run);
 /* Stop it and give its job back. */
 void run_give_back(struct ls_run *run);
+/* It was cancelled: it is asked to stop, or stopped. */
+void run_cancel(struct ls_run *run);
+/* It was asked to stop and did not in time. */
+void run_cut(struct ls_run *run);
 /* Its deadline has passed: stop it; what it did outside is unknown. */
 void run_time_out(struct ls_run *run);
 /* The newer bytes of runs that checkpointed go with the turn. */

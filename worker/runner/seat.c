@@ -11,19 +11,21 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rand.h"
+#include "common/queue/heal.h"
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
 
 #define CLAIM_MAX 128      /* jobs a turn: more gains nothing */
 #define CLAIM_BYTES 262144 /* of a turn's answer, by the average of the last ones */
 #define FIRST_POLL_MS 250
-#define LAST_POLL_MS 3000
-#define LAST_POLL_MORE_MS 4500 /* of a runner of several queues: a raw push waits 5 s at most */
-#define FRUITLESS_MAX 16       /* turns in a row that found work and brought none; then a pause */
+#define LAST_POLL_MS 4500 /* a raw push waits no longer */
+#define FRUITLESS_MAX 16  /* turns in a row that found work and brought none; then a pause */
 #define FRUITLESS_MS 50
 #define RETRY_FIRST_MS 250
 #define RETRY_LAST_MS 5000
 #define PAUSED_POLL_MS 2000
+#define FULL_POLL_MS 100 /* a place may become free in another runner at any time */
+#define HEAL_EVERY_MS 60000
 #define SLEEP_S 5            /* one BLPOP, times the number of queues */
 #define SLEEP_MARGIN_MS 2000 /* its answer may be so late */
 
@@ -35,6 +37,7 @@ static void on_timer(uv_timer_t *timer);
 static void on_wake_up(void *arg);
 static void on_slept(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void plan_next(struct seat *seat, const struct ls_turn_result *result);
+static void on_healed(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 
 /* -------- batches -------- */
 
@@ -62,7 +65,7 @@ static void batch_drop(struct seat *seat)
 
     seat->batches = batch->next;
     ls_turn_clear(&batch->turn);
-    batch->fence_count = 0;
+    batch->fence_count = batch->extra_count = 0;
     batch->next = seat->spare;
     seat->spare = batch;
 }
@@ -72,6 +75,9 @@ static void batches_free(struct batch *batch)
     while (batch) {
         struct batch *next = batch->next;
         ls_turn_fini(&batch->turn);
+        for (size_t i = 0; i < batch->extra_capacity; i++)
+            ls_cmd_fini(&batch->extras[i]);
+        free(batch->extras);
         free(batch->fences);
         free(batch);
         batch = next;
@@ -100,6 +106,21 @@ static struct batch *collecting(struct seat *seat)
 struct ls_turn *seat_turn(struct seat *seat)
 {
     return &collecting(seat)->turn;
+}
+
+struct ls_cmd *seat_extra(struct seat *seat)
+{
+    struct batch *batch = collecting(seat);
+
+    if (batch->extra_count == batch->extra_capacity) {
+        size_t more = batch->extra_capacity ? batch->extra_capacity * 2 : 16;
+
+        batch->extras = ls_xrealloc(batch->extras, more * sizeof(*batch->extras));
+        memset(batch->extras + batch->extra_capacity, 0,
+               (more - batch->extra_capacity) * sizeof(*batch->extras));
+        batch->extra_capacity = more;
+    }
+    return &batch->extras[batch->extra_count++];
 }
 
 void seat_settled(struct seat *seat, int64_t fence)
@@ -146,7 +167,7 @@ int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_confi
                     .base_ms = config->backoff.base_ms,
                     .cap_ms = config->backoff.cap_ms,
                     .factor = config->backoff.factor}};
-    seat->number = (unsigned)ls_rand_u64();
+    seat->lanes.number = (unsigned)ls_rand_u64(); /* not all runners in step */
     seat->pause_ms = FIRST_POLL_MS;
     seat->average_bytes = 512;
     uv_timer_init(&runner->loop, &seat->timer);
@@ -172,6 +193,8 @@ void seat_fini(struct seat *seat)
 {
     batches_free(seat->batches);
     batches_free(seat->spare);
+    crowd_free(&seat->crowd);
+    cancel_fini(seat);
     ls_keys_fini(&seat->keys);
 }
 
@@ -367,6 +390,7 @@ static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_
 void seat_lost(struct seat *seat)
 {
     seat->in_flight = false; /* its batch goes again */
+    seat->asked = 0;
     if (seat->state != SEAT_LEFT)
         seat->state = SEAT_AWAY;
     seat->idle = seat->wanted = false;
@@ -388,7 +412,7 @@ void seat_wake(struct seat *seat)
 
 static int claims_wanted(const struct seat *seat)
 {
-    int64_t free = seat->config->concurrency - seat->running;
+    int64_t free = places_free(seat);
     int64_t by_bytes = CLAIM_BYTES / (seat->average_bytes + 1);
 
     if (seat->runner->draining || seat->runner->stopping)
@@ -417,9 +441,28 @@ static void move_counters(struct seat *seat, struct ls_turn *turn)
     seat->counter_count -= moved;
 }
 
+/* Of one account, while others may wait: a part of the places. */
+static int share_of(const struct seat *seat)
+{
+    double fair = seat->config->fair;
+    int64_t places = seat->config->concurrency, common = seat->runner->config->concurrency;
+
+    if (fair <= 0 || fair >= 1)
+        return 0;
+    if (common > 0 && common < places)
+        places = common;
+    return 1 + (int)(fair * (double)(places - 1));
+}
+
 void seat_take_turn(struct seat *seat)
 {
     struct ls_runner *runner = seat->runner;
+    struct ls_turn_account accounts[LS_TURN_ACCOUNTS_MAX];
+    char order[LANES_ORDER_SIZE];
+    struct ls_turn_options options = {.worker = seat->worker,
+                                      .lease_ms = runner->config->lease_ms,
+                                      .share = share_of(seat),
+                                      .accounts = accounts};
     struct batch *batch;
 
     seat->wanted = false;
@@ -428,11 +471,14 @@ void seat_take_turn(struct seat *seat)
     run_keeps(seat);
     batch = seat->batches ? seat->batches : batch_add(seat);
     move_counters(seat, &batch->turn);
-    ls_turn_build(&batch->turn, &runner->cmd, &seat->keys,
-                  &(struct ls_turn_options){.worker = seat->worker,
-                                            .lease_ms = runner->config->lease_ms,
-                                            .claim = claims_wanted(seat),
-                                            .number = seat->number++});
+    crowd_report(&seat->crowd, runner->config, &batch->turn, ls_clock_mono_ms());
+    options.claim = claims_wanted(seat);
+    options.order = lanes_next(&seat->lanes, seat->config, ls_clock_mono_ms(), order);
+    options.account_count = crowd_list(seat->crowd, options.share, accounts, LS_TURN_ACCOUNTS_MAX);
+    for (size_t i = 0; i < batch->extra_count; i++)
+        ls_redis_send(runner->redis, &batch->extras[i], 0, NULL, NULL);
+    ls_turn_build(&batch->turn, &runner->cmd, &seat->keys, &options);
+    seat->asked = options.claim;
     seat->in_flight = true;
     seat->idle = false;
     seat->sent_boot_ms = ls_clock_boot_ms();
@@ -458,6 +504,7 @@ static void turn_failed(struct seat *seat, const struct ls_err *err)
     int64_t pause_ms = (int64_t)RETRY_FIRST_MS << (seat->failures < 5 ? seat->failures : 5);
 
     seat->in_flight = false; /* its batch goes again */
+    seat->asked = 0;
     if (err->code == LS_E_LOST || err->code == LS_E_NETWORK || err->code == LS_E_TIMEOUT)
         return; /* the connection is ending: it goes on after it came back */
     seat->failures++;
@@ -487,6 +534,25 @@ static void take_claims(struct seat *seat, const struct ls_claims *claims)
         seat->average_bytes = (seat->average_bytes + bytes / (int64_t)claims->count) / 2;
 }
 
+/* What the turn left: for the lanes, and for the queues that share this runner's places. */
+static void note_work(struct seat *seat, const struct ls_turn_result *result)
+{
+    const int64_t left[] = {result->pending_high, result->pending, result->pending_low};
+    int64_t now_ms = ls_clock_mono_ms();
+    bool was = seat->hungry;
+
+    lanes_saw(&seat->lanes, left, now_ms);
+    seat->hungry =
+        seat->blocked == LS_TURN_OPEN && (left[0] + left[1] + left[2] > 0 || result->ready ||
+                                          (result->has_due && result->next_due_ms <= 0));
+    if (!seat->hungry || result->claims.count > 0)
+        seat->passed_ms = 0;
+    else if (!seat->passed_ms)
+        seat->passed_ms = now_ms;
+    if (was && !seat->hungry)
+        places_freed(seat->runner); /* its part of the places is the others' now */
+}
+
 static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err)
 {
     struct seat *seat = arg;
@@ -503,16 +569,20 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
             return;
         }
         seat->in_flight = false;
+        seat->asked = 0;
         fenced(seat);
         return;
     }
     seat->in_flight = false;
+    seat->asked = 0;
     seat->failures = 0;
     batch_drop(seat);
     seat->confirmed_boot_ms = seat->sent_boot_ms;
     saw_clock(seat, result.ms);
-    seat->paused = result.paused;
+    seat->blocked = result.blocked;
+    note_work(seat, &result);
     take_claims(seat, &result.claims);
+    cancel_look(seat, result.cancel_serial);
     if (seat->state == SEAT_READY)
         plan_next(seat, &result);
     if (seat->runner->draining)
@@ -523,8 +593,8 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
 static void plan_next(struct seat *seat, const struct ls_turn_result *result)
 {
     bool free = claims_wanted(seat) > 0;
-    bool work = result->pending_high + result->pending + result->pending_low > 0;
-    int64_t beat_ms = seat->runner->config->beat_ms, wait_ms, last_ms;
+    bool work = result->pending_high + result->pending + result->pending_low > 0 || result->ready;
+    int64_t beat_ms = seat->runner->config->beat_ms, wait_ms;
 
     if (result->claims.count > 0) {
         seat->pause_ms = FIRST_POLL_MS;
@@ -539,17 +609,20 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
         return;
     }
     if (work || (result->has_due && result->next_due_ms <= 0)) {
-        if (!seat->paused && (result->claims.count > 0 || seat->fruitless++ < FRUITLESS_MAX)) {
+        bool open = seat->blocked == LS_TURN_OPEN;
+
+        if (open && (result->claims.count > 0 || seat->fruitless++ < FRUITLESS_MAX)) {
             seat_want(seat);
             return;
         }
-        arm(seat, seat->paused ? PAUSED_POLL_MS : FRUITLESS_MS);
+        arm(seat, open                                   ? FRUITLESS_MS
+                  : seat->blocked == LS_TURN_ALL_RUNNING ? FULL_POLL_MS
+                                                         : PAUSED_POLL_MS);
         return;
     }
     seat->fruitless = 0;
     wait_ms = seat->pause_ms < beat_ms ? seat->pause_ms : beat_ms;
-    last_ms = seat->runner->seat_count > 2 ? LAST_POLL_MORE_MS : LAST_POLL_MS;
-    seat->pause_ms = seat->pause_ms * 2 < last_ms ? seat->pause_ms * 2 : last_ms;
+    seat->pause_ms = seat->pause_ms * 2 < LAST_POLL_MS ? seat->pause_ms * 2 : LAST_POLL_MS;
     if (result->has_due && result->next_due_ms < wait_ms)
         wait_ms = result->next_due_ms;
     else
@@ -600,6 +673,36 @@ static void on_slept(void *arg, const struct ls_reply *reply, const struct ls_er
 static void on_wake_up(void *arg)
 {
     seat_sleep(arg);
+}
+
+/* -------- healing -------- */
+
+void seat_heal(struct seat *seat)
+{
+    struct ls_runner *runner = seat->runner;
+    int64_t now = (int64_t)uv_now(&runner->loop);
+
+    if (seat->state != SEAT_READY || !ls_redis_is_up(runner->redis) || now < seat->heal_ms)
+        return;
+    seat->heal_ms = now + HEAL_EVERY_MS;
+    ls_heal_build(&runner->cmd, &seat->keys);
+    ls_redis_send(runner->redis, &runner->cmd, 0, on_healed, seat);
+}
+
+static void on_healed(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct seat *seat = arg;
+    int64_t healed = 0;
+    bool more = false;
+
+    if (err || ls_heal_parse(reply, &healed, &more, NULL) < 0)
+        return;
+    if (more)
+        seat->heal_ms = 0; /* the next slice with the next tick */
+    if (healed > 0)
+        ls_log_with(LS_LOG_WARN, "queue.healed", LS_FIELDS({"queue", seat->keys.queue}),
+                    "%lld keys or places had lost their owner and were put right",
+                    (long long)healed);
 }
 
 /* -------- leaving -------- */

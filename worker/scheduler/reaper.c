@@ -237,8 +237,8 @@ static void begin_work(struct ls_reaper *reaper, int64_t redis_ms)
 
 static void send_turn(struct ls_reaper *reaper)
 {
-    struct ls_turn_options options = {
-        .worker = reaper->worker, .lease_ms = reaper->options.lease_ms, .number = reaper->number++};
+    struct ls_turn_options options = {.worker = reaper->worker,
+                                      .lease_ms = reaper->options.lease_ms};
 
     reaper->busy = true;
     reaper->beat_due = false;

@@ -149,7 +149,12 @@ static void on_up(void *arg)
             0) { /* so that tools find the queue */
             ls_queue_announce_build(&scheduler->cmd, &keys);
             ls_redis_send(scheduler->redis, &scheduler->cmd, 0, NULL, NULL);
-            ls_queue_bound_build(&scheduler->cmd, &keys, config->queues[i].max_length);
+            ls_queue_bounds_build(&scheduler->cmd, &keys,
+                                  &(struct ls_queue_bounds){
+                                      .waiting = config->queues[i].max_length,
+                                      .running = config->queues[i].max_running,
+                                      .dead = config->queues[i].max_dead,
+                                  });
             ls_redis_send(scheduler->redis, &scheduler->cmd, 0, NULL, NULL);
             ls_keys_fini(&keys);
         }

@@ -76,7 +76,8 @@ static inline long long jobs_left(struct test_redis *redis)
            test_redis_int(redis, "LLEN", KEY("pending:high"), NULL) +
            test_redis_int(redis, "LLEN", KEY("pending:low"), NULL) +
            test_redis_int(redis, "ZCARD", KEY("delayed"), NULL) +
-           test_redis_int(redis, "ZCARD", KEY("reserved"), NULL) + running_claims(redis);
+           test_redis_int(redis, "ZCARD", KEY("reserved"), NULL) +
+           test_redis_int(redis, "ZCARD", KEY("held"), NULL) + running_claims(redis);
 }
 
 #endif

@@ -174,7 +174,7 @@ static void runner__account_throttled__parks_only_that_account(void **state)
     }
     assert_true(wait_counter(fixture->redis, "done", 5, 8000));
     assert_true(wait_counter(fixture->redis, "limited", 5, 8000));
-    assert_int_equal(test_redis_int(fixture->redis, "ZCARD", KEY("reserved"), NULL), 5);
+    assert_int_equal(test_redis_int(fixture->redis, "ZCARD", KEY("held"), NULL), 5);
     assert_int_equal(test_redis_int(fixture->redis, "LLEN", KEY("dead"), NULL), 0);
     assert_true(test_runner_logged(fixture->runner, "account.parked"));
 }

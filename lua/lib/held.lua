@@ -1,0 +1,110 @@
+-- lib/held: what waits behind its account, part of worker_turn. A member of held is '<account> <digit> <serial> <item>': the jobs of an
+-- account stand together, by digit (0 has paid and wants a place, 1 had to give up the time it had paid for, 2 high, 3 normal,
+-- 4 low) and then by age. ring has the accounts with a time at which to look: in the past, when one of its jobs may go, the one served
+-- longest ago first; to come, while it is parked or over its budget; no entry while all its places are taken.
+local DIGIT = {high = '2', normal = '3', low = '4'}
+local NEW = 1000000000                       -- us: an account that begins to wait goes before those that were served in that time
+local holds, looks, serial = {}, {}, 0
+local knows = {}                             -- account -> has it something in held?
+
+local function held_range(account) return '[' .. account .. ' ', '(' .. account .. '!' end
+
+local function holds_any(account)
+  if knows[account] == nil then
+    local from, to = held_range(account)
+    knows[account] = has_held and #redis.call('ZRANGEBYLEX', held, from, to, 'LIMIT', 0, 1) > 0
+  end
+  return knows[account]
+end
+
+local function hold(account, item, key, envelope, why, when, paid)
+  local tool = load_tools()
+  local lane = tool.lane_of(envelope)
+  if key then
+    local _, _, of_key = tool.parse(tool.state[key])
+    lane = tool.rank[of_key] and of_key or lane
+  end
+  if key and paid then tool.set(key, format('pending %.0f %s', ms, lane)) end
+  local digit = DIGIT[lane]
+  if paid then digit = why == 'full' and '0' or '1' end
+  holds[#holds + 1] = 0
+  holds[#holds + 1] = format('%s %s %016.0f %s', account, digit, us + serial, item)
+  serial = serial + 1
+  knows[account] = true
+  if why == 'wait' then looks[account] = when elseif why == 'turn' and not looks[account] then looks[account] = 0 end
+  if why == 'full' then looks[account] = nil end
+end
+
+-- Is somebody behind the job at hand who could be kept waiting by it?
+local function others_wait(more)
+  return more or redis.call('EXISTS', pending_high, pending, pending_low) > 0
+end
+
+-- For jobs from lanes and reserved: as verdict, and also: an account that has its share of the places here, or whose older jobs
+-- wait already, is served in its turn. What was pushed high does not wait for its account's older jobs.
+local function verdict_of_lane(account, item, key, envelope, paid, more)
+  if not paid then
+    if (has_held or #holds > 0) and holds_any(account) and sub(envelope, -19) ~= ',"priority":"high"}' then
+      if looks[account] == nil then looks[account] = 0 end
+      return 'turn'
+    end
+    if share > 0 and (crowd[account] or 0) >= share and others_wait(more) then return 'turn' end
+  end
+  return verdict(account, item, key, envelope, paid)
+end
+
+-- The oldest jobs of one account, at most quota. They stay where they are until they may go.
+local function serve(account, quota)
+  local from, to = held_range(account)
+  local members = redis.call('ZRANGEBYLEX', held, from, to, 'LIMIT', 0, quota)
+  local items, paid, gone = {}, {}, {}
+  for i = 1, #members do
+    local digit, item = match(members[i], '^%S+ (%d) %d+ (.*)$')
+    items[i], paid[i] = item, digit == '0'
+  end
+  looked = looked + #items
+  local why, when
+  open_items(items, function(i, item, key, envelope)
+    if (not key or follow(load_tools(), key, envelope, true)) and not (cancelling and is_cancelled(key, envelope)) then
+      why, when = verdict(account, item, key, envelope, paid[i])
+      if why and why ~= 'gone' then return true end
+      if not why then take(account, key, envelope) end
+      why = nil
+    end
+    gone[#gone + 1] = members[i]
+  end)
+  if #gone > 0 then redis.call('ZREM', held, unpack(gone)) end
+  if why == 'wait' then
+    redis.call('ZADD', ring, when, account)
+  elseif why == 'full' or #members < quota then
+    redis.call('ZREM', ring, account)
+    if not why then knows[account] = false end
+  else
+    redis.call('ZADD', ring, us, account)
+  end
+  return #gone
+end
+
+-- The accounts in turn. free: nobody else waits, so a share is no bound.
+local function from_held(free)
+  if not has_held then return end
+  repeat
+    local served = 0
+    local ready = redis.call('ZRANGEBYSCORE', ring, '-inf', us, 'LIMIT', 0, 16)
+    for i = 1, #ready do
+      local quota = math.ceil((claim - n) / (#ready - i + 1))
+      if not free and share > 0 then quota = math.min(quota, share - (crowd[ready[i]] or 0)) end
+      if n < claim and looked < most and quota > 0 then served = served + serve(ready[i], quota) end
+    end
+  until served == 0 or n >= claim or looked >= most
+end
+
+local function held_flush()
+  if #holds == 0 then return end
+  redis.call('ZADD', held, unpack(holds))
+  for account, at in pairs(looks) do
+    if at == 0 then redis.call('ZADD', ring, 'NX', us - NEW, account) else redis.call('ZADD', ring, at, account) end
+  end
+  count('limited', #holds / 2)
+  special = true
+end

@@ -332,7 +332,8 @@ static void on_grace_over(void *arg)
 
 /* -------- what the threads posted -------- */
 
-static struct job *take_posted(struct ls_pool *pool)
+/* returned: as it was when it was taken; a thread that returns later posts again. */
+static struct job *take_posted(struct ls_pool *pool, bool *returned)
 {
     struct job *first;
 
@@ -341,6 +342,7 @@ static struct job *take_posted(struct ls_pool *pool)
     if (first) {
         pool->posted = first->next_posted;
         first->posted = false;
+        *returned = first->returned;
     }
     pthread_mutex_unlock(&pool->lock);
     return first;
@@ -386,9 +388,9 @@ static void on_async(uv_async_t *async)
     struct ls_pool *pool = async->data;
     int bound = pool->count; /* a handler that tells without end holds nobody up */
     struct job *job;
+    bool returned;
 
-    while (!pool->closed && bound-- > 0 && (job = take_posted(pool))) {
-        bool returned = has_returned(job);
+    while (!pool->closed && bound-- > 0 && (job = take_posted(pool, &returned))) {
         apply(job);
         if (returned)
             finish(job);

@@ -295,6 +295,34 @@ static void handler__cxx__is_served(void **state)
     assert_int_equal(stop(fixture), 0);
 }
 
+static void handler__the_example__counts_words_and_goes_on(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[128], data[256];
+    FILE *file;
+    int i;
+
+    snprintf(path, sizeof(path), "%s/text", fixture->dir);
+    file = fopen(path, "we");
+    for (i = 0; i < 50000; i++)
+        fputs("one two\n", file);
+    fclose(file);
+    snprintf(data, sizeof(data), "handlers: {count-words: {library: \"%s\"}}\n",
+             object("example_words"));
+    fixture->runner = test_runner_start(fixture->redis->url, data);
+    snprintf(data, sizeof(data), "{\"path\":\"%s\"}", path);
+    push(fixture, "w1", "count-words", data, ",\"result\":true");
+    assert_string_equal(result_of(fixture, "w1"), DONE "{\"words\":100000}}");
+    snprintf(data, sizeof(data), "{\"path\":\"%s\",\"offset\":399993,\"words\":7,\"inside\":true}",
+             path);
+    push(fixture, "w2", "count-words", data, ",\"result\":true");
+    assert_string_equal(result_of(fixture, "w2"), DONE "{\"words\":8}}");
+    push(fixture, "w3", "count-words", "{\"path\":7}", "");
+    push(fixture, "w4", "count-words", "{\"path\":\"/nonexistent/x\"}", "");
+    assert_true(wait_counter(fixture->redis, "dead", 2, 8000));
+    assert_int_equal(stop(fixture), 0);
+}
+
 /* -------- threads -------- */
 
 static void handler__more_jobs_than_threads__all_run(void **state)
@@ -595,6 +623,7 @@ int main(void)
         TEST(handler__async__ends_from_its_own_timer),
         TEST(handler__async_deadline_and_shutdown__are_told_by_cancel),
         TEST(handler__cxx__is_served),
+        TEST(handler__the_example__counts_words_and_goes_on),
         TEST(handler__more_jobs_than_threads__all_run),
         TEST(handler__does_not_return__times_out_and_disturbs_nobody),
         TEST(handler__returns_late__its_thread_is_used_again),

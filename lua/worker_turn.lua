@@ -266,7 +266,7 @@ end
 -- Claim. The answer holds fence and envelope from its eleventh place on, and what is written to running is taken from there.
 local out, n = {'OK', ms, 0, settled, 0, 0, 0, blocked, 0, tonumber(said[5] or '0')}, 0
 local left = {}                              -- lane -> 0 once it is known to be empty
-if claim > 0 and blocked == 0 then
+if (claim > 0 or share > 0) and blocked == 0 then
   local limited, cancelling, has_reserved, has_held = false, false, false, false
   if special then
     limited = redis.call('EXISTS', limits) == 1
@@ -381,18 +381,20 @@ if claim > 0 and blocked == 0 then
 
 --@include lib/held.lua
 
-  -- Of a lane, or (paid) of reserved: each is taken, dropped, or put where it has to wait.
-  local function consider(items, paid)
+  -- Of a lane, or (nil) of reserved: each is taken, dropped, or put where it has to wait.
+  local function consider(items, lane)
     looked = looked + #items
     open_items(items, function(i, item, key, envelope)
-      if key and not follow(load_tools(), key, envelope, paid) then return end
+      if key and not follow(load_tools(), key, envelope, not lane) then return end
       if cancelling and is_cancelled(key, envelope) then return end
-      local account = (limited or share > 0 or has_held) and sub(envelope, 1, 12) == '{"account":"'
-        and match(envelope, '^{"account":"([^"]+)","id":"')
+      local account = (limited or share > 0 or has_held) and match(envelope, '^{"account":"([^"]+)","id":"')
       if account then
-        local why, when = verdict_of_lane(account, item, key, envelope, paid, i < #items)
+        local why, when = verdict_of_lane(account, item, key, envelope, lane, i < #items)
         if why == 'gone' then return end
-        if why then return hold(account, item, key, envelope, why, when, paid) end
+        if why then
+          hold(account, item, key, envelope, lane, why, when)
+          return
+        end
       end
       take(account, key, envelope)
     end)
@@ -403,7 +405,7 @@ if claim > 0 and blocked == 0 then
     local items = redis.call('ZRANGEBYSCORE', reserved, '-inf', ms, 'LIMIT', 0, claim - n)
     if #items == 0 then return end
     redis.call('ZREM', reserved, unpack(items))
-    consider(items, true)
+    consider(items)
   end
   local function from_lane(lane)
     while n < claim and looked < most do
@@ -411,7 +413,7 @@ if claim > 0 and blocked == 0 then
       local items = redis.call('LPOP', lane, wanted)
       if not items or #items < wanted then left[lane] = 0 end
       if not items then return end
-      consider(items, false)
+      consider(items, lane)
     end
   end
 
@@ -420,7 +422,13 @@ if claim > 0 and blocked == 0 then
   for letter in string.gmatch(order, '.') do
     if n < claim then sources[letter]() end
   end
-  if n < claim then from_held(true) end      -- nobody else has work: no share holds
+  if n < claim then
+    from_held(not others_wait(false))        -- nobody else has work: no share holds
+  elseif share > 0 then
+    sweep(pending_high)
+    sweep(pending)
+    sweep(pending_low)
+  end
 
   if tools then                              -- before the claims' own states: a key may have been looked at twice
     tools.flush()
@@ -455,6 +463,10 @@ if special then
   due = head(delayed)
   sooner(head(reserved))
   local look = head(ring)
+  if look > 0 and redis.call('EXISTS', held) == 0 then
+    redis.call('DEL', ring)                  -- nothing waits for them
+    look = 0
+  end
   if look > us then sooner(math.ceil(look / 1000)) elseif look > 0 then out[9] = 1 end
 end
 

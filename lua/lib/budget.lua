@@ -119,6 +119,7 @@ local function budget_report(account, done, failed)
   end
   local pause = math.min(tonumber(open) * 2 ^ math.min(times, 30), tonumber(cap))
   budget.breaker = string.format('open %d %.0f', times + 1, ms + pause)
+  budget_look(account, (ms + pause) * 1000)
   return true
 end
 

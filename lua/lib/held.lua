@@ -2,7 +2,8 @@
 -- account stand together, by digit (0 has paid and wants a place, 1 had to give up the time it had paid for, 2 high, 3 normal,
 -- 4 low) and then by age. ring has the accounts with a time at which to look: in the past, when one of its jobs may go, the one served
 -- longest ago first; to come, while it is parked or over its budget; no entry while all its places are taken.
-local DIGIT = {high = '2', normal = '3', low = '4'}
+local DIGIT = {[pending_high] = '2', [pending] = '3', [pending_low] = '4'}
+local now_text = format('%016.0f', us)
 local NEW = 1000000000                       -- us: an account that begins to wait goes before those that were served in that time
 local holds, looks, serial = {}, {}, 0
 local knows = {}                             -- account -> has it something in held?
@@ -17,19 +18,20 @@ local function holds_any(account)
   return knows[account]
 end
 
-local function hold(account, item, key, envelope, why, when, paid)
-  local tool = load_tools()
-  local lane = tool.lane_of(envelope)
-  if key then
-    local _, _, of_key = tool.parse(tool.state[key])
-    lane = tool.rank[of_key] and of_key or lane
-  end
-  if key and paid then tool.set(key, format('pending %.0f %s', ms, lane)) end
+-- lane: where it lay, nil for reserved.
+local function hold(account, item, key, envelope, lane, why, when)
   local digit = DIGIT[lane]
-  if paid then digit = why == 'full' and '0' or '1' end
-  holds[#holds + 1] = 0
-  holds[#holds + 1] = format('%s %s %016.0f %s', account, digit, us + serial, item)
+  if not lane then                           -- it has paid, and keeps its lane in its state
+    digit = why == 'full' and '0' or '1'
+    if key then
+      local tool = load_tools()
+      local _, _, of_key = tool.parse(tool.state[key])
+      tool.set(key, format('pending %.0f %s', ms, tool.rank[of_key] and of_key or tool.lane_of(envelope)))
+    end
+  end
   serial = serial + 1
+  holds[2 * serial - 1] = 0
+  holds[2 * serial] = account .. ' ' .. digit .. ' ' .. now_text .. '-' .. format('%04d', serial) .. ' ' .. item
   knows[account] = true
   if why == 'wait' then looks[account] = when elseif why == 'turn' and not looks[account] then looks[account] = 0 end
   if why == 'full' then looks[account] = nil end
@@ -42,15 +44,40 @@ end
 
 -- For jobs from lanes and reserved: as verdict, and also: an account that has its share of the places here, or whose older jobs
 -- wait already, is served in its turn. What was pushed high does not wait for its account's older jobs.
-local function verdict_of_lane(account, item, key, envelope, paid, more)
-  if not paid then
-    if (has_held or #holds > 0) and holds_any(account) and sub(envelope, -19) ~= ',"priority":"high"}' then
+local function verdict_of_lane(account, item, key, envelope, lane, more)
+  if lane then
+    if lane ~= pending_high and (has_held or serial > 0) and holds_any(account) then
       if looks[account] == nil then looks[account] = 0 end
       return 'turn'
     end
     if share > 0 and (crowd[account] or 0) >= share and others_wait(more) then return 'turn' end
   end
-  return verdict(account, item, key, envelope, paid)
+  return verdict(account, item, key, envelope, not lane)
+end
+
+-- All places are taken. Jobs of accounts that have some of them, or that wait already, are set aside, so that the next free place finds
+-- at the head of the lane somebody who has none: the first such job stays where it is.
+local function sweep(lane)
+  while looked < most do
+    local items, moved = redis.call('LRANGE', lane, 0, 63), 0
+    local length = #items == 64 and redis.call('LLEN', lane) or #items
+    if #items == 0 then return end
+    open_items(items, function(i, item, key, envelope)
+      if (key and not follow(load_tools(), key, envelope, false)) or (cancelling and is_cancelled(key, envelope)) then
+        moved = i
+        return
+      end
+      local account = match(envelope, '^{"account":"([^"]+)","id":"')
+      if not account then return true end
+      local waits = lane ~= pending_high and (has_held or serial > 0) and holds_any(account)
+      if not waits and (not crowd[account] or i == length) then return true end
+      hold(account, item, key, envelope, lane, 'turn')
+      moved = i
+    end)
+    looked = looked + moved
+    if moved > 0 then redis.call('LPOP', lane, moved) end
+    if moved < #items then return end
+  end
 end
 
 -- The oldest jobs of one account, at most quota. They stay where they are until they may go.
@@ -59,7 +86,7 @@ local function serve(account, quota)
   local members = redis.call('ZRANGEBYLEX', held, from, to, 'LIMIT', 0, quota)
   local items, paid, gone = {}, {}, {}
   for i = 1, #members do
-    local digit, item = match(members[i], '^%S+ (%d) %d+ (.*)$')
+    local digit, item = match(members[i], '^%S+ (%d) %S+ (.*)$')
     items[i], paid[i] = item, digit == '0'
   end
   looked = looked + #items
@@ -100,11 +127,11 @@ local function from_held(free)
 end
 
 local function held_flush()
-  if #holds == 0 then return end
+  if serial == 0 then return end
   redis.call('ZADD', held, unpack(holds))
   for account, at in pairs(looks) do
     if at == 0 then redis.call('ZADD', ring, 'NX', us - NEW, account) else redis.call('ZADD', ring, at, account) end
   end
-  count('limited', #holds / 2)
+  count('limited', serial)
   special = true
 end

@@ -154,11 +154,12 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
 
 static int usage(void)
 {
-    fputs("usage: lockstep-bench noop|http|latency [--jobs N] [--size BYTES] [--concurrency N] "
-          "[--waiting "
-          "N]\n"
-          "                           [--aof off|everysec|always] [--json]\n",
-          stderr);
+    fputs(
+        "usage: lockstep-bench noop|http|latency|queue [--jobs N] [--size BYTES] [--concurrency N] "
+        "[--waiting "
+        "N]\n"
+        "                           [--aof off|everysec|always] [--json]\n",
+        stderr);
     return 2;
 }
 
@@ -199,5 +200,7 @@ int main(int argc, char **argv)
         return bench_http(&options);
     if (strcmp(argv[optind], "latency") == 0)
         return bench_latency(&options);
+    if (strcmp(argv[optind], "queue") == 0)
+        return bench_queue(&options, optind + 1 < argc ? argv[optind + 1] : NULL);
     return usage();
 }

@@ -42,6 +42,8 @@ bool bench_wait_counter(struct test_redis *redis, const char *name, long long va
 
 int bench_noop(const struct bench_options *options);
 int bench_latency(const struct bench_options *options);
+/* part: "memory", "idle", "length", "due", "fair", "budget"; NULL: all. */
+int bench_queue(const struct bench_options *options, const char *part);
 int bench_http(const struct bench_options *options);
 
 #endif

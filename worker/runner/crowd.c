@@ -1,5 +1,6 @@
 #include "worker/runner/crowd.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <uthash.h>
 
@@ -72,13 +73,15 @@ void crowd_fared(struct crowd **crowd, struct ls_span account, bool well)
 
 int crowd_list(const struct crowd *crowd, int share, struct ls_turn_account *out, int max)
 {
-    const struct crowd *one;
-    int count = 0;
+    const int floors[] = {share / 4 > 1 ? share / 4 : 2, 1}; /* those near their share first */
+    int count = 0, below = INT_MAX;
 
-    for (one = crowd; one && share > 0 && count < max; one = one->hh.next) {
-        if (one->running * 4 < share) /* far from its share: as good as none */
-            continue;
-        out[count++] = (struct ls_turn_account){.name = ls_span_of(one->name), one->running};
+    for (size_t i = 0; share > 0 && i < LS_COUNT(floors); i++) {
+        for (const struct crowd *one = crowd; one && count < max; one = one->hh.next)
+            if (one->running >= floors[i] && one->running < below)
+                out[count++] =
+                    (struct ls_turn_account){.name = ls_span_of(one->name), one->running};
+        below = floors[i];
     }
     return count;
 }

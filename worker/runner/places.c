@@ -22,6 +22,17 @@ static bool starves(const struct seat *seat)
            ls_clock_mono_ms() - seat->passed_ms >= seat->config->starvation_ms;
 }
 
+/* Places that the others keep free, one for each that starves. */
+static int kept_for_others(const struct seat *seat)
+{
+    const struct ls_runner *runner = seat->runner;
+    int kept = 0;
+
+    for (size_t i = 0; i < runner->seat_count; i++)
+        kept += &runner->seats[i] != seat && runner->seats[i].hungry && starves(&runner->seats[i]);
+    return kept;
+}
+
 static bool earlier_ones_hunger(const struct seat *seat)
 {
     for (const struct seat *other = seat->runner->seats; other < seat; other++)
@@ -55,6 +66,7 @@ int places_free(const struct seat *seat)
     common = config->concurrency - used(seat->runner);
     if (starves(seat) && common > 0)
         return own > 0 ? 1 : 0;
+    common -= kept_for_others(seat);
     if (config->queue_order == LS_CONFIG_ORDER_STRICT)
         part = earlier_ones_hunger(seat) ? 0 : common;
     else

@@ -98,6 +98,7 @@ struct seat {
     struct crowd *crowd;
     int64_t cancel_serial;                   /* as last seen */
     struct ls_question *question;            /* which runs are cancelled? */
+    int64_t waiting;                         /* in the lanes, after its last turn */
     bool hungry;                             /* its last turn left work */
     int64_t passed_ms;                       /* since when others got its places; 0: not */
     int64_t sent_boot_ms, confirmed_boot_ms; /* a lease counts from when its turn was sent */

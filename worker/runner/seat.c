@@ -447,7 +447,7 @@ static int share_of(const struct seat *seat)
     double fair = seat->config->fair;
     int64_t places = seat->config->concurrency, common = seat->runner->config->concurrency;
 
-    if (fair <= 0 || fair >= 1)
+    if (fair <= 0 || fair >= 1 || seat->runner->draining || seat->runner->stopping)
         return 0;
     if (common > 0 && common < places)
         places = common;
@@ -593,9 +593,12 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
 static void plan_next(struct seat *seat, const struct ls_turn_result *result)
 {
     bool free = claims_wanted(seat) > 0;
-    bool work = result->pending_high + result->pending + result->pending_low > 0 || result->ready;
+    int64_t waiting = result->pending_high + result->pending + result->pending_low;
+    bool work = waiting > 0 || result->ready;
+    bool fewer = waiting < seat->waiting || (waiting > 0 && seat->waiting == 0);
     int64_t beat_ms = seat->runner->config->beat_ms, wait_ms;
 
+    seat->waiting = waiting;
     if (result->claims.count > 0) {
         seat->pause_ms = FIRST_POLL_MS;
         seat->fruitless = 0;
@@ -605,13 +608,16 @@ static void plan_next(struct seat *seat, const struct ls_turn_result *result)
         return;
     }
     if (!free) {
-        arm(seat, beat_ms);
+        if (fewer && share_of(seat) > 0) /* a flood is being set aside */
+            seat_want(seat);
+        else
+            arm(seat, beat_ms);
         return;
     }
     if (work || (result->has_due && result->next_due_ms <= 0)) {
         bool open = seat->blocked == LS_TURN_OPEN;
 
-        if (open && (result->claims.count > 0 || seat->fruitless++ < FRUITLESS_MAX)) {
+        if (open && (fewer || result->claims.count > 0 || seat->fruitless++ < FRUITLESS_MAX)) {
             seat_want(seat);
             return;
         }

@@ -278,6 +278,7 @@ if (claim > 0 or share > 0) and blocked == 0 then
     local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms, 'LIMIT', 0, 16)
     if #old > 0 then redis.call('ZREM', cancelled, unpack(old)) end
   end
+  local watching = limited or share > 0 or has_held    -- accounts matter
   local last = tonumber(redis.call('GET', fence) or '0') or 0
   local base = us
   if base <= last then base = last + 1 end
@@ -286,120 +287,33 @@ if (claim > 0 or share > 0) and blocked == 0 then
   local by_key, states, taken = {}, {}, {}   -- places in out of claims by key; key, state of them; their keys
   local places = {}                          -- fence, account of claims that hold one of their account's places
 
-  -- May this pointer be claimed? true, or nothing when it is surplus.
-  local function follow(tool, key, envelope, paid)
-    local word, a, b, c = tool.parse(tool.state[key])
-    if word == 'running' or word == 'changed' then
-      return envelope and not tool.alive(a)
-    elseif not envelope then
-      if word then tool.set(key, false) end  -- nothing to run and nobody to run it: the next push starts afresh
-    elseif (word == 'retrying' or word == 'scheduled') and tonumber(a) > ms then
-      tool.delay(key, word, tonumber(a), b, c) -- its time has not come: one pointer in delayed is all it has
-    elseif word == 'pending' and tonumber(a) > ms and not paid then
-      reserving[#reserving + 1] = a          -- the same in reserved: it has paid for that time
-      reserving[#reserving + 1] = '@' .. key
-    else
-      return true
-    end
-  end
-
-  -- Was it cancelled? Then nothing is left of it.
-  local function is_cancelled(key, envelope)
-    local id = match(envelope, '^{"id":"([^"]+)"') or match(envelope, '^{"account":"[^"]*","id":"([^"]+)"')
-    if not id or not redis.call('ZSCORE', cancelled, id) then return false end
-    dropped[#dropped + 1] = id
-    if key then load_tools().forget(key) end
-    return true
-  end
-
-  -- What may account do with this job? nil: take it. 'gone': it lies elsewhere. Else it must wait behind its account: 'turn', until its
-  -- turn comes; 'full', until a place is free; 'wait' and the us at which to look again.
-  local function verdict(account, item, key, envelope, paid)
-    if not limited then return nil end
-    local tool = load_tools()
-    local kind = match(envelope, '^{"account":"[^"]*","id":"[^"]*","kind":"([^"]*)"')
-      or match(envelope, '^{"account":"[^"]*","id":"[^"]*","key":"[^"]*","kind":"([^"]*)"') or ''
-    local why, when = tool.admit(account, kind, paid)
-    if why ~= 'reserve' then return why, when end
-    reserving[#reserving + 1] = when
-    reserving[#reserving + 1] = item
-    if key then
-      local _, _, lane = tool.parse(tool.state[key])
-      tool.set(key, 'pending ' .. format('%.0f', when) .. ' ' .. (tool.rank[lane] and lane or tool.lane_of(envelope)))
-    end
-    return 'gone'
-  end
-
-  local function take(account, key, envelope)
-    local f = format('%.0f', base + n)
-    n = n + 1
-    out[2 * n + 9], out[2 * n + 10] = f, envelope
-    if account then
-      crowd[account] = (crowd[account] or 0) + 1
-      if limited and tools and tools.budget(account).concurrency > 0 then
-        places[#places + 1] = f
-        places[#places + 1] = account
-      end
-    end
-    if key then
-      local text = 'running ' .. worker .. ' ' .. f
-      tools.state[key] = text
-      by_key[#by_key + 1] = 2 * n + 9
-      taken[#taken + 1] = key
-      states[#states + 1] = key
-      states[#states + 1] = text
-    end
-  end
-
-  -- Items as they lie in lanes, reserved and held, with the bodies of keyed ones: item, envelope and key of each.
-  local function open_items(items, each)
-    local tool, found
+  -- Most jobs have neither key nor account: they are taken as they are.
+  local function take_plain(items)
+    if cancelling then return 1 end
     for i = 1, #items do
       local item = items[i]
-      local envelope, key = item, nil
-      if byte(item) == 64 then
-        if not found then                    -- the first pointer: read state and body of all of them
-          local wanted = {}
-          tool, found = load_tools(), {}
-          for j = i, #items do
-            if byte(items[j]) == 64 then wanted[#wanted + 1] = sub(items[j], 2) end
-          end
-          tool.load(wanted)
-          local texts = redis.call('HMGET', bodies, unpack(wanted))
-          for j = 1, #wanted do found[wanted[j]] = texts[j] end
-        end
-        key = sub(item, 2)
-        envelope = found[key]
-        if not envelope and not tool.state[key] and not (#key <= 512 and match(key, '^[^"\\%c]+$') and
-              string.gsub(key, '[%z\1-\127\194-\244][\128-\191]*', '') == '') then
-          key, envelope = nil, item          -- no pointer of ours, but a push that is no envelope: it will lie in dead
-        end
-      end
-      if each(i, item, key, envelope) then return end
+      if byte(item) == 64 or (watching and byte(item, 3) == 97) then return i end
+      n = n + 1
+      out[2 * n + 9], out[2 * n + 10] = format('%.0f', base + n - 1), item
     end
+    return nil
   end
 
+  -- What keys and accounts need is made when it is needed.
+  local careful
+  local function load_careful()
+    if careful then return careful end
+--@include lib/claim.lua
 --@include lib/held.lua
+    careful = {consider = consider, from_held = from_held, sweep = sweep, flush = held_flush}
+    return careful
+  end
 
-  -- Of a lane, or (nil) of reserved: each is taken, dropped, or put where it has to wait.
   local function consider(items, lane)
     looked = looked + #items
-    open_items(items, function(i, item, key, envelope)
-      if key and not follow(load_tools(), key, envelope, not lane) then return end
-      if cancelling and is_cancelled(key, envelope) then return end
-      local account = (limited or share > 0 or has_held) and match(envelope, '^{"account":"([^"]+)","id":"')
-      if account then
-        local why, when = verdict_of_lane(account, item, key, envelope, lane, i < #items)
-        if why == 'gone' then return end
-        if why then
-          hold(account, item, key, envelope, lane, why, when)
-          return
-        end
-      end
-      take(account, key, envelope)
-    end)
+    local rest = take_plain(items)
+    if rest then load_careful().consider(items, lane, rest) end
   end
-
   local function from_reserved()
     if not has_reserved then return end
     local items = redis.call('ZRANGEBYSCORE', reserved, '-inf', ms, 'LIMIT', 0, claim - n)
@@ -418,13 +332,14 @@ if (claim > 0 or share > 0) and blocked == 0 then
   end
 
   local sources = {h = function() from_lane(pending_high) end, n = function() from_lane(pending) end,
-    l = function() from_lane(pending_low) end, r = from_reserved, q = function() from_held(false) end}
+    l = function() from_lane(pending_low) end, r = from_reserved, q = function() if has_held then load_careful().from_held(false) end end}
   for letter in string.gmatch(order, '.') do
     if n < claim then sources[letter]() end
   end
-  if n < claim then
-    from_held(not others_wait(false))        -- nobody else has work: no share holds
-  elseif share > 0 then
+  if n < claim and has_held then             -- nobody else has work: no share holds
+    load_careful().from_held(redis.call('EXISTS', pending_high, pending, pending_low) == 0)
+  elseif n >= claim and share > 0 and (has_held or next(crowd)) then
+    local sweep = load_careful().sweep
     sweep(pending_high)
     sweep(pending)
     sweep(pending_low)
@@ -434,7 +349,7 @@ if (claim > 0 or share > 0) and blocked == 0 then
     tools.flush()
     tools.spend()
   end
-  held_flush()
+  if careful then careful.flush() end
   if n > 0 then
     redis.call('SET', fence, format('%.0f', base + n - 1))
     redis.call('HSET', running, unpack(out, 11, 2 * n + 10))

@@ -59,10 +59,11 @@ end
 -- at the head of the lane somebody who has none: the first such job stays where it is.
 local function sweep(lane)
   while looked < most do
-    local items, moved = redis.call('LRANGE', lane, 0, 63), 0
+    local head, moved = redis.call('LINDEX', lane, 0), 0
+    if not head or (byte(head) ~= 64 and byte(head, 3) ~= 97) then return end
+    local items = redis.call('LRANGE', lane, 0, 63)
     local length = #items == 64 and redis.call('LLEN', lane) or #items
-    if #items == 0 then return end
-    open_items(items, function(i, item, key, envelope)
+    open_items(items, 1, function(i, item, key, envelope)
       if (key and not follow(load_tools(), key, envelope, false)) or (cancelling and is_cancelled(key, envelope)) then
         moved = i
         return
@@ -91,7 +92,7 @@ local function serve(account, quota)
   end
   looked = looked + #items
   local why, when
-  open_items(items, function(i, item, key, envelope)
+  open_items(items, 1, function(i, item, key, envelope)
     if (not key or follow(load_tools(), key, envelope, true)) and not (cancelling and is_cancelled(key, envelope)) then
       why, when = verdict(account, item, key, envelope, paid[i])
       if why and why ~= 'gone' then return true end
@@ -134,4 +135,23 @@ local function held_flush()
   end
   count('limited', serial)
   special = true
+end
+
+-- Of a lane, or (nil) of reserved: each is taken, dropped, or put where it has to wait.
+local function consider(items, lane, first)
+  local tool = load_tools()
+  open_items(items, first, function(i, item, key, envelope)
+    if key and not follow(tool, key, envelope, not lane) then return end
+    if cancelling and is_cancelled(key, envelope) then return end
+    local account = watching and match(envelope, '^{"account":"([^"]+)","id":"')
+    if account then
+      local why, when = verdict_of_lane(account, item, key, envelope, lane, i < #items)
+      if why == 'gone' then return end
+      if why then
+        hold(account, item, key, envelope, lane, why, when)
+        return
+      end
+    end
+    take(account, key, envelope)
+  end)
 end

@@ -65,7 +65,7 @@ test('a handler that crashes: its job dies alone, with its crashes counted', wit
         return letter && JSON.parse(letter);
     }, 60_000);
     assert.equal(now.id, 'bad');
-    assert.equal(now.why ?? now.class, 'crashes');
+    assert.equal(now.why, 'crashes');
     const end = await drained(redis);
     assert.equal(end.dead, 1);
 }));
@@ -88,6 +88,18 @@ test('a runner killed with SIGKILL takes the whole tree of its command along', w
     const now = await drained(redis);
     assert.equal(now.dead, 0);
     await until('the second tree to be gone', () => !pids().some(isAlive));
+}));
+
+test('a kind of the configuration is taken over HTTP, others are not', withStage(async (stage) => {
+    const pool = await stage.pool(`runners: 1\nadmin: {listen: "127.0.0.1:0", token: s3cret}\n${handlers('t-fail')}`);
+    const base = (await pool.logged(/admin\.listening: (http:\/\/[\d.]+:\d+)/))[1];
+    const redis = await pool.redis();
+    const push = async (kind) => (await fetch(`${base}/v1/jobs`, { method: 'POST', headers: { authorization: 'Bearer s3cret' }, body: JSON.stringify({ kind, data: { how: 3 } }) })).status;
+
+    assert.equal(await push('t-other'), 400);
+    assert.ok([200, 201, 202].includes(await push('t-fail')));
+    const letter = await until('the letter', async () => (await redis.call('LRANGE', 'lockstep:{default}:dead', 0, 0))[0]);
+    assert.equal(JSON.parse(letter).error, 'never 3');
 }));
 
 test('an object that cannot be served ends the pool with the reason', withStage(async (stage) => {

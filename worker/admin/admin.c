@@ -462,7 +462,7 @@ static int build_push(struct ls_admin *admin, struct ls_request *request, struct
 
     if (ls_envelope_scan(&envelope, body.data, body.length, err) < 0)
         goto done;
-    if (!ls_kind_known(envelope.kind.data, envelope.kind.length)) {
+    if (!ls_config_kind_known(config, envelope.kind.data, envelope.kind.length)) {
         ls_fail(err, LS_E_USAGE, "unknown kind '%.*s'", LS_SPAN_ARG(envelope.kind));
         goto done;
     }

@@ -21,6 +21,7 @@ struct ls_reconcile *ls_reconcile_begin(const struct ls_reconcile_request *reque
     run->fence = request->fence;
     run->absent_before = request->absent;
     run->may_write = request->may_write;
+    run->requests = request->requests;
     run->look = request->look;
     run->done = done;
     run->arg = arg;
@@ -45,6 +46,7 @@ static void cancel_operation(struct ls_operation *operation)
 
     run->done = NULL;
     ls_gather_cancel(&run->ticket);
+    ls_reconcile_count_call(run);
     ls_remote_cancel(&run->call);
     if (!run->in_store)
         free_run(run);
@@ -104,6 +106,12 @@ void ls_reconcile_finish(struct ls_reconcile *run, const struct ls_err *err)
     ls_operation_end(&run->operation);
     free_run(run);
     done(arg, err ? NULL : &result, err ? &copy : NULL);
+}
+
+void ls_reconcile_count_call(struct ls_reconcile *run)
+{
+    if (run->requests)
+        *run->requests += ls_remote_requests(run->call);
 }
 
 /* "product 12345": by the application's id, for people */

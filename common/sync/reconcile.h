@@ -43,6 +43,9 @@ struct ls_reconcile_request {
     bool absent;     /* an earlier run saw the remote object gone: seeing it again confirms it */
     bool (*may_write)(
         void *arg); /* asked before each remote write, with the arg of `done`; NULL: yes */
+    /* Grows by the platform requests made for it (its part of those it shares with others) until `done` runs or the cancel returns;
+     * borrowed until then. NULL: nobody counts. */
+    int *requests;
     /* Only look: read both sides, decide, tell, write nothing anywhere. The fence is then 0. */
     void (*look)(void *arg, const struct ls_explanation *explanation);
 };

@@ -85,4 +85,11 @@ void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length);
 /* Add to a counter of the queue: stats and stats:ring. name is a literal of at most 31 bytes. */
 void ls_run_count(struct ls_run *run, const char *name, int64_t delta);
 
+/* Platform requests that this run has really made, in all so far: added up. A run that never tells is taken to have made what its kind prepays. */
+void ls_run_spent(struct ls_run *run, int requests);
+/* Draw up to `want` requests from the budget of the run's account, for a run that makes many. granted is called later, with 1 to want, as soon as the budget has them: it may take long. One at a time a run; forgotten when the run ends or is cancelled. What was granted and not made is given back by ls_run_ungrant. Granted requests are paid: do not tell them to ls_run_spent again. */
+typedef void ls_run_granted_cb(void *arg, int count);
+void ls_run_take(struct ls_run *run, int want, ls_run_granted_cb *granted, void *arg);
+void ls_run_ungrant(struct ls_run *run, int count);
+
 #endif

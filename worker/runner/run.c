@@ -85,6 +85,7 @@ static void delist(struct ls_run *run)
 {
     struct seat *seat = run->seat;
 
+    run_forget_take(run);
     if (run->previous)
         run->previous->next = run->next;
     else
@@ -406,6 +407,7 @@ void run_claim(struct seat *seat, const struct ls_claim *claim)
 
     run->seat = seat;
     run->fence = claim->fence;
+    run->spent = -1;
     run->keyed = claim->keyed;
     if (prepare(run, claim)) {
         start(run);

@@ -38,7 +38,9 @@ struct ls_run {
     int64_t fence;
     int64_t deadline_ms; /* uv_now() clock; 0: none */
     bool keyed, suspect;
-    bool keep; /* bytes are newer than what Redis holds: the next turn carries them */
+    bool keep;         /* bytes are newer than what Redis holds: the next turn carries them */
+    int spent;         /* platform requests that the handler told of; -1: it told of none */
+    struct take *take; /* waits for requests; NULL: it does not */
     struct ls_envelope envelope; /* spans into bytes (or its scratch) */
     struct ls_buf bytes;         /* the canonical envelope */
 };
@@ -166,6 +168,10 @@ void run_time_out(struct ls_run *run);
 /* The newer bytes of runs that checkpointed go with the turn. */
 void run_keeps(struct seat *seat);
 void run_free_spares(struct ls_runner *runner);
+
+/* grant.c */
+/* The run is over: whoever waits for requests is not called any more. */
+void run_forget_take(struct ls_run *run);
 
 /* runner.c */
 void runner_kick(struct ls_runner *runner);

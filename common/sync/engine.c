@@ -130,6 +130,7 @@ static struct ls_sync *open_sync(struct ls_engine *engine, const struct ls_confi
                 config->name, config->entity, sync->account->platform);
         goto fail;
     }
+    ls_assert(sync->can->page_max > 0);
     sync->gather = ls_gather_new(&(struct ls_gather_options){.loop = engine->options.loop,
                                                              .connector = sync->connector,
                                                              .mapping = sync->mapping,

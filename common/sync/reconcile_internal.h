@@ -35,6 +35,10 @@ struct ls_reconcile {
     bool (*may_write)(void *arg);
     int *requests; /* borrowed; NULL: nobody counts */
     void (*look)(void *arg, const struct ls_explanation *explanation);
+    char *brought_id; /* NULL: nothing was brought */
+    bool brought_exists;
+    struct ls_remote brought;
+    int64_t brought_ms;
     ls_reconcile_cb *done; /* NULL: cancelled, waits for the store's callback only */
     void *arg;
 

@@ -54,6 +54,9 @@ void ls_reconcile_fetch(struct ls_reconcile *run)
     }
     if (run->has_remote) /* brought along from the record that this one takes in */
         settle(run);
+    else if (run->snapshot->remote_id && run->brought_id &&
+             strcmp(run->snapshot->remote_id, run->brought_id) == 0)
+        on_fetched(run, run->brought_exists ? &run->brought : NULL, run->brought_ms, NULL);
     else if (run->snapshot->remote_id)
         run->ticket = ls_gather_get(run->sync->gather, run->snapshot->remote_id, run->requests,
                                     on_fetched, run);

@@ -11,11 +11,12 @@
 #define MAX_CANDIDATES 10000
 
 static void cancel_operation(struct ls_operation *operation);
+static void let_go(struct ls_verify *verify);
 static bool is_wanted(struct ls_verify *verify);
 static void scan(struct ls_verify *verify);
 static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, const char *next,
                        const struct ls_err *err);
-static void list(struct ls_verify *verify);
+static void list(void *arg);
 static void on_listed(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
 static void on_rows(void *arg, const struct ls_scan_row *rows, size_t count, const char *next,
                     const struct ls_err *err);
@@ -49,6 +50,9 @@ struct ls_verify *ls_verify_begin(const struct ls_verify_request *request, ls_ve
     verify->request = *request;
     if (!verify->request.max_candidates)
         verify->request.max_candidates = MAX_CANDIDATES;
+    ls_purse_open(&verify->purse, request->grants);
+    verify->request.grants = NULL; /* it was the caller's; the purse has a copy */
+    verify->total = -1;
     verify->began_us = ls_clock_mono_us();
     verify->done = done;
     verify->arg = arg;
@@ -75,12 +79,25 @@ static void cancel_operation(struct ls_operation *operation)
     struct ls_verify *verify = (struct ls_verify *)operation;
 
     verify->done = NULL;
+    let_go(verify);
+    if (!verify->in_store)
+        free_verify(verify);
+}
+
+/* Of all that can be taken back, and of what was granted and is not needed. */
+static void let_go(struct ls_verify *verify)
+{
+    ls_verify_count_call(verify);
     ls_remote_cancel(&verify->call);
     uv_timer_stop(verify->timer);
     for (size_t i = 0; i < verify->candidate_count; i++)
         ls_reconcile_cancel(&verify->candidates[i].look);
-    if (!verify->in_store)
-        free_verify(verify);
+    ls_purse_close(&verify->purse);
+}
+
+void ls_verify_count_call(struct ls_verify *verify)
+{
+    verify->purse.made += ls_remote_requests(verify->call);
 }
 
 static bool is_wanted(struct ls_verify *verify)
@@ -274,11 +291,23 @@ static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, 
 
 /* ---- the platform ---- */
 
-static void list(struct ls_verify *verify)
+static int64_t pages_ahead(const struct ls_verify *verify)
 {
+    int64_t left = verify->total - verify->report.remote;
+    int64_t page = (int64_t)verify->sync->can->page_max;
+
+    return verify->total < 0 ? verify->report.pages : (left + page - 1) / page;
+}
+
+/* The next page, as soon as it may be asked for. */
+static void list(void *arg)
+{
+    struct ls_verify *verify = arg;
     struct ls_list_query query = {
         .mapping = verify->sync->mapping, .order = LS_LIST_BY_ID, .cursor = verify->next};
 
+    if (!ls_purse_ask(&verify->purse, pages_ahead(verify), list, verify))
+        return;
     verify->call = ls_connector_list(verify->sync->connector, &query, on_listed, verify);
 }
 
@@ -288,11 +317,13 @@ static void on_listed(void *arg, const struct ls_remote_page *page, const struct
     const char **ids;
     size_t count = 0;
 
+    ls_verify_count_call(verify);
     verify->call = NULL;
     if (err) {
         ls_verify_finish(verify, err);
         return;
     }
+    verify->total = page->total;
     free(verify->next);
     verify->next = ls_xstrdup(page->next);
     verify->last = !page->next;
@@ -510,6 +541,7 @@ static void sum_up(struct ls_verify *verify)
         report->writes_local += difference->local_writes > 0;
     }
     report->coverage = all ? 1.0 - (double)silent / (double)all : 1.0;
+    report->requests = verify->purse.made;
     report->elapsed_ms = (ls_clock_mono_us() - verify->began_us) / 1000;
 }
 
@@ -520,14 +552,12 @@ void ls_verify_finish(struct ls_verify *verify, const struct ls_err *err)
     struct ls_verify_report report;
     struct ls_err copy = err ? *err : (struct ls_err)LS_ERR_INIT;
 
+    let_go(verify);
     sum_up(verify);
     report = verify->report;
     verify->report = (struct ls_verify_report){0};
     ls_operation_end(&verify->operation);
     verify->done = NULL;
-    uv_timer_stop(verify->timer);
-    for (size_t i = 0; i < verify->candidate_count; i++)
-        ls_reconcile_cancel(&verify->candidates[i].look);
     if (!verify->in_store)
         free_verify(verify); /* else the callback that is out does */
     done(arg, err ? NULL : &report, err ? &copy : NULL);

@@ -44,10 +44,12 @@ struct ls_verify {
     size_t loner_count, loner_room;
     struct candidate *candidates;
     size_t candidate_count, candidate_room;
-    size_t looked, looking;
-    char **equal; /* uids to stamp */
+    size_t looked, wave, looking; /* of the candidates: begun with, about to be, not done */
+    char **equal;                 /* uids to stamp */
     size_t equal_count;
 
+    struct ls_purse purse;
+    int64_t total; /* as the platform counts; -1 unknown */
     struct ls_remote_call *call;
     uv_timer_t *timer; /* frees itself on close */
     int in_store;
@@ -58,6 +60,8 @@ struct ls_verify {
 /* verify.c */
 void ls_verify_tell(struct ls_verify *verify, const char *phase, int64_t done, int64_t total);
 int64_t *ls_verify_counter(struct ls_verify_report *report, enum ls_difference_kind kind);
+/* What verify->call has sent: to be counted before the pointer is cleared. */
+void ls_verify_count_call(struct ls_verify *verify);
 void ls_verify_finish(struct ls_verify *verify, const struct ls_err *err);
 
 /* verify_look.c: after a pause looks at the candidates again; then finishes */

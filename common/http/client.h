@@ -53,6 +53,8 @@ struct ls_http_request {
     const char *userpwd;        /* "user:password" for Basic; NULL: none */
     bool idempotent; /* may be repeated without harm: else a POST never rides on a connection idle
                         for over 5 s */
+    int *sends; /* grows by one each time it is sent, by libcurl's own repetitions too; borrowed
+                        until done or cancel; NULL: nobody counts */
 };
 
 struct ls_http_response {

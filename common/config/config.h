@@ -257,7 +257,8 @@ struct ls_config *ls_config_load(const char *path, struct ls_err *err);
 /* For those who only ask where Redis is and which queues and accounts there are, in an environment
  * that may lack the secrets: a
  * `${...}` that cannot be had is no error but in `redis` and `state_dir`. Its member is then as if
- * not written, NULL even where the comment above says never. */
+ * not written, NULL even where the comment above says never. A machine without a tz database may
+ * push as well: zones are not looked up there. */
 struct ls_config *ls_config_load_public(const char *path, struct ls_err *err);
 /* The same from bytes: `name` stands in messages, `dir` (NULL: the working directory) is where
  * relative paths belong. */

@@ -29,8 +29,9 @@ void ls_config_apply(struct ls_config *config, const struct ls_yaml_node *root, 
 void ls_config_add_default_queue(struct ls_config *config);
 /* Override scalar keys of the top level by LOCKSTEP_<KEY>. */
 void ls_config_apply_environment(struct ls_config *config, struct ls_config_report *report);
-/* What no single value shows: references between sections, needed companions, impossible pairs. */
+/* What no single value shows: references between sections, needed companions, impossible pairs.
+ * lenient: see ls_config_load_public. */
 void ls_config_cross_check(const struct ls_config *config, const struct ls_yaml_node *root,
-                           struct ls_config_report *report);
+                           bool lenient, struct ls_config_report *report);
 
 #endif

@@ -244,7 +244,7 @@ static struct ls_config *build(const char *text, size_t length, const char *dir,
     ls_config_apply_environment(config, report);
     complete(config);
     if (doc)
-        ls_config_cross_check(config, root, report);
+        ls_config_cross_check(config, root, lenient, report);
     ls_yaml_free(doc);
     return config;
 }

@@ -41,7 +41,8 @@ struct ls_call {
     char *url, *method, *ca_file, *userpwd;
     struct curl_slist *headers;
     struct ls_buf body;
-    int sends; /* how often libcurl began to send it */
+    int sends;    /* how often libcurl began to send it */
+    int *counter; /* borrowed: the caller's count of the same */
     bool has_body, idempotent, refuse_private;
     int64_t deadline_ms, connect_timeout_ms;
     size_t max_response_bytes;
@@ -286,6 +287,8 @@ static int on_send(void *arg, char *primary_ip, char *local_ip, int primary_port
         return CURL_PREREQFUNC_ABORT;
     if (call->sends++ > 0 && !call->idempotent)
         return CURL_PREREQFUNC_ABORT;
+    if (call->counter)
+        ++*call->counter;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -394,6 +397,7 @@ static void release(struct ls_http *http, struct ls_call *call)
     trim(&call->head);
     trim(&call->answer);
     call->sends = 0;
+    call->counter = NULL;
     call->has_body = call->idempotent = call->too_big = false;
     call->refuse_private = call->reached = false;
     call->shunned[0] = '\0';
@@ -630,6 +634,7 @@ struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request
         ls_buf_add(&call->body, request->body, request->body_length);
     call->idempotent = request->idempotent;
     call->refuse_private = request->refuse_private;
+    call->counter = request->sends;
     call->deadline_ms =
         now_ms + (request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
     call->connect_timeout_ms =

@@ -58,6 +58,8 @@ struct ls_http_request {
     bool refuse_private;
     bool idempotent; /* may be repeated without harm: else a POST never rides on a connection idle
                         for over 5 s */
+    int *sends; /* grows by one each time it is sent, by libcurl's own repetitions too; borrowed
+                        until done or cancel; NULL: nobody counts */
 };
 
 struct ls_http_response {

@@ -385,6 +385,8 @@ static enum ls_lane lane_of(const struct sync *sync, const struct ls_mark *mark)
         return LS_LANE_LOW;
     if (sync->config->mode == LS_CONFIG_REALTIME)
         return LS_LANE_HIGH;
+    if (mark->raised)
+        return LS_LANE_HIGH;
     return sync->config->mode == LS_CONFIG_HYBRID && mark->high ? LS_LANE_HIGH : LS_LANE_NORMAL;
 }
 

@@ -11,6 +11,7 @@
  *             "Batch sync completed: N records in Ts" once they are done
  *   hybrid    critical changes at once in the high lane, the rest by batch
  *
+ * What the application raised (lockstep_raise_<sync>) goes at once in every mode, in the high lane.
  * What a listing of the platform, a backfill or a scan found is a batch already and never waits for
  * one; marks of a backfill or scan go to the low lane. A queue that is full is left alone for a
  * moment: nothing is lost by waiting. One loop; one outbox a database (two do no harm, but double

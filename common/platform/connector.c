@@ -147,6 +147,11 @@ struct ls_remote_call *ls_connector_probe(struct ls_connector *connector,
     return start(call ? call : connector->ops->probe(connector, mapping), done, arg);
 }
 
+int ls_remote_requests(const struct ls_remote_call *call)
+{
+    return call ? call->requests : 0;
+}
+
 void ls_remote_cancel(struct ls_remote_call **call)
 {
     struct ls_remote_call *gone = *call;

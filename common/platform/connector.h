@@ -125,6 +125,9 @@ struct ls_remote_call *ls_connector_probe(struct ls_connector *connector,
                                           const struct ls_mapping *mapping, ls_remote_cb *done,
                                           void *arg);
 
+/* Requests that were sent for the call so far, those that failed and those that were sent again included; one that never left this
+ * machine is none. Budgets are counted in them. To be asked while the call is out, and in its `done` for the last time. NULL: 0. */
+int ls_remote_requests(const struct ls_remote_call *call);
 /* Give up on a call: `done` will not run. A write may still take effect. Clears the pointer; NULL is fine. */
 void ls_remote_cancel(struct ls_remote_call **call);
 

@@ -2,9 +2,9 @@
  * the same way.
  *
  * A platform's operation allocates its own struct whose first member is a struct ls_remote_call,
- * begins it with ls_remote_call_begin, fills call->page (everything in it malloc'd) as answers
- * come, and ends it once with ls_remote_call_end. The frame keeps the list of calls that are out,
- * runs `done`, and frees. */
+ * begins it with ls_remote_call_begin, counts each request in call->requests as it is sent, fills
+ * call->page (everything in it malloc'd) as answers come, and ends it once with ls_remote_call_end.
+ * The frame keeps the list of calls that are out, runs `done`, and frees. */
 #ifndef LS_PLATFORM_CONNECTOR_INTERNAL_H
 #define LS_PLATFORM_CONNECTOR_INTERNAL_H
 
@@ -52,6 +52,7 @@ struct ls_remote_call {
     struct ls_remote_call *previous, *next;
     ls_remote_cb *done;
     void *arg;
+    int requests;               /* sent for it so far */
     struct ls_remote_page page; /* owned: the result as it grows */
     struct ls_err error;        /* of a call that fails by itself on the next turn of the loop */
     uv_timer_t *timer;          /* armed only by ls_remote_call_later */

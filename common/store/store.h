@@ -104,14 +104,15 @@ struct ls_mark {
     char *account, *entity, *uid;
     int64_t gen;      /* newest generation among its marks */
     int64_t first_at; /* when the oldest unsynced change happened */
-    bool high;        /* a critical field changed, or the application asked */
+    bool raised;      /* the application wants it before all others */
+    bool high;        /* raised, or a critical field changed */
     bool low;         /* nothing changed that we know of: a backfill or scan wants it looked at */
 };
 enum ls_marks_which {
     LS_MARKS_ALL,
-    LS_MARKS_URGENT, /* high ones, and those that a listing of the platform, a backfill or a scan
-                      * made */
-    LS_MARKS_FOUND   /* only the latter */
+    LS_MARKS_URGENT, /* raised and high ones, and those that a listing of the platform, a backfill or
+                      * a scan made */
+    LS_MARKS_FOUND   /* raised ones, and the latter */
 };
 struct ls_marks_query {
     const char *account, *entity; /* of one sync; NULL: of every active sync */

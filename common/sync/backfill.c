@@ -20,8 +20,9 @@ struct ls_backfill {
     struct ls_sync *sync;
     struct ls_store *store;
     bool active;
-    int64_t run_id; /* its row of the history; 0: not there yet */
-    bool noting;    /* a write of that row is out: the next waits until it is back */
+    int64_t run_id;          /* its row of the history; 0: not there yet */
+    bool noting;             /* a write of that row is out: the next waits until it is back */
+    struct ls_grants grants; /* for the feed; take NULL: nobody counts */
     struct ls_feed *feed;
     struct ls_feed_progress progress;
     char *after; /* the last local row looked at */
@@ -50,14 +51,16 @@ static void on_delta_set(void *arg, const struct ls_err *err);
 static void finish(struct ls_backfill *backfill, const struct ls_err *err);
 static bool is_wanted(struct ls_backfill *backfill);
 
-struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, ls_feed_page_cb *page_done,
-                                      ls_feed_done_cb *done, void *arg)
+struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, const struct ls_grants *grants,
+                                      ls_feed_page_cb *page_done, ls_feed_done_cb *done, void *arg)
 {
     struct ls_backfill *backfill = LS_NEW(struct ls_backfill);
 
     ls_operation_begin(sync->engine, &backfill->operation, cancel_operation);
     backfill->sync = sync;
     backfill->store = ls_engine_store(sync->engine);
+    if (grants)
+        backfill->grants = *grants;
     backfill->page_done = page_done;
     backfill->done = done;
     backfill->arg = arg;
@@ -119,7 +122,8 @@ static void on_status(void *arg, const struct ls_sync_status *status, const stru
     backfill->feed = ls_feed_begin(&(struct ls_feed_request){.sync = backfill->sync,
                                                              .kind = LS_FEED_ALL,
                                                              .page = backfill->sync->can->page_max,
-                                                             .page_done = on_page},
+                                                             .page_done = on_page,
+                                                             .grants = &backfill->grants},
                                    on_remote_done, backfill);
 }
 

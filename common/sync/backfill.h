@@ -8,8 +8,9 @@
 #include "common/sync/feed.h"
 
 struct ls_backfill;
-struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, ls_feed_page_cb *page_done,
-                                      ls_feed_done_cb *done, void *arg);
+/* grants: what its requests are drawn from; NULL: nobody counts. page_done may be NULL. */
+struct ls_backfill *ls_backfill_begin(struct ls_sync *sync, const struct ls_grants *grants,
+                                      ls_feed_page_cb *page_done, ls_feed_done_cb *done, void *arg);
 void ls_backfill_cancel(struct ls_backfill **backfill);
 
 #endif

@@ -20,7 +20,8 @@ struct ls_delta {
 static void cancel_operation(struct ls_operation *operation);
 static void on_done(void *arg, const struct ls_feed_progress *progress, const struct ls_err *err);
 
-struct ls_delta *ls_delta_begin(struct ls_sync *sync, bool scan, ls_feed_done_cb *done, void *arg)
+struct ls_delta *ls_delta_begin(struct ls_sync *sync, bool scan, const struct ls_grants *grants,
+                                ls_feed_done_cb *done, void *arg)
 {
     struct ls_delta *delta = LS_NEW(struct ls_delta);
 
@@ -30,7 +31,8 @@ struct ls_delta *ls_delta_begin(struct ls_sync *sync, bool scan, ls_feed_done_cb
     delta->done = done;
     delta->arg = arg;
     delta->feed = ls_feed_begin(
-        &(struct ls_feed_request){.sync = sync, .kind = scan ? LS_FEED_BLIND : LS_FEED_CHANGES},
+        &(struct ls_feed_request){
+            .sync = sync, .kind = scan ? LS_FEED_BLIND : LS_FEED_CHANGES, .grants = grants},
         on_done, delta);
     return delta;
 }

@@ -6,8 +6,9 @@
 #include "common/sync/feed.h"
 
 struct ls_delta;
-/* scan: the blind fields of all records instead of the changes. */
-struct ls_delta *ls_delta_begin(struct ls_sync *sync, bool scan, ls_feed_done_cb *done, void *arg);
+/* scan: the blind fields of all records instead of the changes. grants: what its requests are drawn from; NULL: nobody counts. */
+struct ls_delta *ls_delta_begin(struct ls_sync *sync, bool scan, const struct ls_grants *grants,
+                                ls_feed_done_cb *done, void *arg);
 void ls_delta_cancel(struct ls_delta **delta);
 
 #endif

@@ -18,7 +18,7 @@ struct ls_engine {
     struct ls_connector **connectors; /* by account of the config; NULL where no sync uses it */
     struct ls_sync **syncs;
     size_t sync_count;
-    struct ls_operation *operations;
+    struct ls_operation *operations, *newest; /* in the order in which they were begun */
 };
 
 static int open_store(struct ls_engine *engine, struct ls_err *err);
@@ -73,7 +73,7 @@ void ls_engine_close(struct ls_engine **engine)
     if (!closed)
         return;
     *engine = NULL;
-    while (closed->operations) {
+    while (closed->operations) { /* the oldest first: it takes those that it began with it */
         struct ls_operation *operation = closed->operations;
         ls_operation_end(operation);
         operation->cancel(operation);
@@ -130,6 +130,7 @@ static struct ls_sync *open_sync(struct ls_engine *engine, const struct ls_confi
                 config->name, config->entity, sync->account->platform);
         goto fail;
     }
+    ls_assert(sync->can->page_max > 0);
     sync->gather = ls_gather_new(&(struct ls_gather_options){.loop = engine->options.loop,
                                                              .connector = sync->connector,
                                                              .mapping = sync->mapping,
@@ -225,10 +226,12 @@ void ls_operation_begin(struct ls_engine *engine, struct ls_operation *operation
                         void (*cancel)(struct ls_operation *operation))
 {
     *operation =
-        (struct ls_operation){.engine = engine, .next = engine->operations, .cancel = cancel};
-    if (engine->operations)
-        engine->operations->previous = operation;
-    engine->operations = operation;
+        (struct ls_operation){.engine = engine, .previous = engine->newest, .cancel = cancel};
+    if (engine->newest)
+        engine->newest->next = operation;
+    else
+        engine->operations = operation;
+    engine->newest = operation;
 }
 
 void ls_operation_end(struct ls_operation *operation)
@@ -241,6 +244,8 @@ void ls_operation_end(struct ls_operation *operation)
         operation->engine->operations = operation->next;
     if (operation->next)
         operation->next->previous = operation->previous;
+    else
+        operation->engine->newest = operation->previous;
     operation->previous = operation->next = NULL;
     operation->engine = NULL;
 }

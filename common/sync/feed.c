@@ -36,6 +36,7 @@ struct ls_feed {
     bool last_page;
     int64_t began_us;
     struct ls_feed_progress progress;
+    struct ls_purse purse;
     struct ls_remote_call *call;
     bool in_store;
     ls_feed_page_cb *page_done;
@@ -44,12 +45,14 @@ struct ls_feed {
 };
 
 static void on_cursor(void *arg, const char *value, const struct ls_err *err);
+static void go_on(void *arg);
 static void on_probed(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
 static void open_window(struct ls_feed *feed, int64_t remote_ms);
 static void list(struct ls_feed *feed);
 static void on_listed(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
 static void on_marked(void *arg, const struct ls_seen_result *result, const struct ls_err *err);
 static void on_saved(void *arg, const struct ls_err *err);
+static void count_call(struct ls_feed *feed);
 static void finish(struct ls_feed *feed, const struct ls_err *err);
 static uint64_t blind_fields(const struct ls_sync *sync);
 static void read_place(struct place *place, const char *text);
@@ -77,6 +80,7 @@ struct ls_feed *ls_feed_begin(const struct ls_feed_request *request, ls_feed_don
     feed->fields = request->kind == LS_FEED_BLIND ? blind_fields(request->sync) : 0;
     feed->began_us = ls_clock_mono_us();
     feed->progress.total = -1;
+    ls_purse_open(&feed->purse, request->grants);
     feed->page_done = request->page_done;
     feed->done = done;
     feed->arg = arg;
@@ -101,7 +105,9 @@ static void cancel_operation(struct ls_operation *operation)
     struct ls_feed *feed = (struct ls_feed *)operation;
 
     feed->done = NULL;
+    count_call(feed);
     ls_remote_cancel(&feed->call);
+    ls_purse_close(&feed->purse);
     if (!feed->in_store)
         free_feed(feed);
 }
@@ -138,23 +144,47 @@ static void on_cursor(void *arg, const char *value, const struct ls_err *err)
         feed->progress.marked = feed->place.marked;
         feed->progress.linked = feed->place.linked;
         feed->progress.started_remote_ms = feed->place.started;
-        list(feed);
-        return;
     }
-    feed->call = ls_connector_probe(feed->sync->connector, feed->sync->mapping, on_probed, feed);
+    go_on(feed);
+}
+
+/* As many requests as there are pages left, by what the platform says, else by how many there were. */
+static int64_t requests_ahead(const struct ls_feed *feed)
+{
+    const struct ls_feed_progress *progress = &feed->progress;
+    int64_t left = progress->total - progress->looked, page = (int64_t)feed->page_size;
+
+    if (!feed->place.open)
+        return 2; /* the probe and a page */
+    return progress->total < 0 ? progress->pages : (left + page - 1) / page;
+}
+
+/* The next request, as soon as it may be made. */
+static void go_on(void *arg)
+{
+    struct ls_feed *feed = arg;
+
+    if (!ls_purse_ask(&feed->purse, requests_ahead(feed), go_on, feed))
+        return;
+    if (feed->place.open)
+        list(feed);
+    else
+        feed->call =
+            ls_connector_probe(feed->sync->connector, feed->sync->mapping, on_probed, feed);
 }
 
 static void on_probed(void *arg, const struct ls_remote_page *page, const struct ls_err *err)
 {
     struct ls_feed *feed = arg;
 
+    count_call(feed);
     feed->call = NULL;
     if (err) {
         finish(feed, err);
         return;
     }
     open_window(feed, page->remote_ms);
-    list(feed);
+    go_on(feed);
 }
 
 /* The bound is the platform's own clock before the read: what changes during the read lies above it
@@ -208,6 +238,7 @@ static void on_listed(void *arg, const struct ls_remote_page *page, const struct
     struct ls_feed *feed = arg;
     struct ls_seen *seen;
 
+    count_call(feed);
     feed->call = NULL;
     if (err && err->code == LS_E_CORRUPT && feed->place.next && !feed->restarted) {
         feed->restarted =
@@ -215,7 +246,7 @@ static void on_listed(void *arg, const struct ls_remote_page *page, const struct
         free(feed->place.next);
         feed->place.next = NULL;
         feed->place.looked = feed->progress.looked = 0;
-        list(feed);
+        go_on(feed);
         return;
     }
     if (err) {
@@ -288,7 +319,14 @@ static void on_saved(void *arg, const struct ls_err *err)
     if (feed->last_page)
         finish(feed, NULL);
     else
-        list(feed);
+        go_on(feed);
+}
+
+/* What the call that is out has sent, before its pointer is cleared. */
+static void count_call(struct ls_feed *feed)
+{
+    feed->purse.made += ls_remote_requests(feed->call);
+    feed->progress.requests = feed->purse.made;
 }
 
 static void finish(struct ls_feed *feed, const struct ls_err *err)
@@ -300,6 +338,7 @@ static void finish(struct ls_feed *feed, const struct ls_err *err)
 
     progress.elapsed_ms = (ls_clock_mono_us() - feed->began_us) / 1000;
     ls_operation_end(&feed->operation);
+    ls_purse_close(&feed->purse);
     free_feed(feed);
     done(arg, &progress, err ? &copy : NULL);
 }

@@ -12,13 +12,14 @@
 #define LS_SYNC_FEED_H
 
 #include "common/sync/engine.h"
+#include "common/sync/purse.h"
 
 enum ls_feed_kind { LS_FEED_CHANGES, LS_FEED_BLIND, LS_FEED_ALL };
 
 struct ls_feed_progress {
     int64_t looked, total; /* total: as the platform counts; -1 unknown */
     int64_t marked, linked, unchanged;
-    int64_t pages;
+    int64_t pages, requests; /* of this run alone, not of one that it goes on for */
     int64_t
         started_remote_ms; /* the platform's clock before the first page of this window; 0 unknown */
     int64_t elapsed_ms;
@@ -36,6 +37,8 @@ struct ls_feed_request {
     enum ls_feed_kind kind;
     size_t page;                /* rows a page; 0: the sync's batch */
     ls_feed_page_cb *page_done; /* may be NULL */
+    const struct ls_grants
+        *grants; /* what its requests are drawn from; copied; NULL: nobody counts */
 };
 struct ls_feed *ls_feed_begin(const struct ls_feed_request *request, ls_feed_done_cb *done,
                               void *arg);

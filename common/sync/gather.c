@@ -13,9 +13,11 @@ struct ls_ticket {
     struct lane *lane;
     struct ls_ticket *previous, *next; /* while waiting */
     bool waiting;
+    struct flight *flight; /* while its request is out */
     char *id;              /* read: owned */
     struct ls_write write; /* write: what it points to is borrowed */
     bool (*may_leave)(void *arg);
+    int *requests;      /* borrowed; NULL: nobody counts */
     ls_gather_cb *done; /* NULL: cancelled */
     void *arg;
 };
@@ -24,6 +26,7 @@ struct flight {
     struct lane *lane;
     struct flight *previous, *next;
     struct ls_remote_call *call;
+    int paid; /* of the call's requests, by those who gave up */
     size_t count;
     struct ls_ticket **tickets;
 };
@@ -47,8 +50,9 @@ struct ls_gather {
     struct ls_ticket *refused; /* at departure; not told yet */
 };
 
-static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, ls_gather_cb *done,
-                             void *arg);
+static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, int *requests,
+                             ls_gather_cb *done, void *arg);
+static void leave_flight(struct ls_ticket *ticket);
 static void on_timer(uv_timer_t *timer);
 static void send_waiting(struct lane *lane);
 static void tell_refused(struct ls_gather *gather);
@@ -56,6 +60,7 @@ static void take_off(struct lane *lane);
 static void depart(struct lane *lane, struct ls_ticket **tickets, size_t count);
 static void begin_call(struct flight *flight);
 static void on_page(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
+static void pay(struct flight *flight);
 static const struct ls_remote *find_item(const struct flight *flight, size_t index,
                                          const struct ls_remote_page *page);
 static void unlink_waiting(struct ls_ticket *ticket);
@@ -116,23 +121,24 @@ void ls_gather_free(struct ls_gather *gather)
     free(gather);
 }
 
-struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, ls_gather_cb *done,
-                                void *arg)
+struct ls_ticket *ls_gather_get(struct ls_gather *gather, const char *id, int *requests,
+                                ls_gather_cb *done, void *arg)
 {
     struct ls_ticket *ticket = LS_NEW(struct ls_ticket);
 
     ticket->id = ls_xstrdup(id);
-    return add(&gather->reads, ticket, done, arg);
+    return add(&gather->reads, ticket, requests, done, arg);
 }
 
 struct ls_ticket *ls_gather_write(struct ls_gather *gather, const struct ls_write *write,
-                                  bool (*may_leave)(void *arg), ls_gather_cb *done, void *arg)
+                                  bool (*may_leave)(void *arg), int *requests, ls_gather_cb *done,
+                                  void *arg)
 {
     struct ls_ticket *ticket = LS_NEW(struct ls_ticket);
 
     ticket->write = *write;
     ticket->may_leave = may_leave;
-    return add(&gather->writes, ticket, done, arg);
+    return add(&gather->writes, ticket, requests, done, arg);
 }
 
 void ls_gather_cancel(struct ls_ticket **ticket)
@@ -145,9 +151,44 @@ void ls_gather_cancel(struct ls_ticket **ticket)
     if (taken->waiting) {
         unlink_waiting(taken);
         free_ticket(taken);
-    } else {
-        taken->done = NULL;
+        return;
     }
+    if (taken->flight && taken->flight->call)
+        leave_flight(taken);
+    else
+        taken->done = NULL;
+}
+
+static size_t count_wanted(const struct flight *flight)
+{
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < flight->count; i++)
+        wanted += flight->tickets[i]->done != NULL;
+    return wanted;
+}
+
+/* It pays its part of what was sent so far. A request that nobody waits for any more goes no further: what it would still send would
+ * be paid for by nobody. */
+static void leave_flight(struct ls_ticket *ticket)
+{
+    struct flight *flight = ticket->flight;
+    struct lane *lane = flight->lane;
+    size_t wanted = count_wanted(flight);
+    int part = (ls_remote_requests(flight->call) - flight->paid) / (int)wanted;
+
+    if (ticket->requests)
+        *ticket->requests += part;
+    flight->paid += part;
+    ticket->done = NULL;
+    if (wanted > 1)
+        return;
+    ls_remote_cancel(&flight->call);
+    unlink_flight(flight);
+    free_flight(flight);
+    lane->out--;
+    if (lane->waiting) /* not from here: whoever gives up may be in the middle of something */
+        uv_timer_start(lane->gather->timer, on_timer, 0, 0);
 }
 
 struct ls_gather_stats ls_gather_stats(const struct ls_gather *gather)
@@ -158,12 +199,13 @@ struct ls_gather_stats ls_gather_stats(const struct ls_gather *gather)
                                     .write_requests = gather->writes.requests};
 }
 
-static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, ls_gather_cb *done,
-                             void *arg)
+static struct ls_ticket *add(struct lane *lane, struct ls_ticket *ticket, int *requests,
+                             ls_gather_cb *done, void *arg)
 {
     struct ls_gather *gather = lane->gather;
 
     ticket->lane = lane;
+    ticket->requests = requests;
     ticket->done = done;
     ticket->arg = arg;
     ticket->waiting = true;
@@ -256,6 +298,8 @@ static void depart(struct lane *lane, struct ls_ticket **tickets, size_t count)
     flight->lane = lane;
     flight->tickets = tickets;
     flight->count = count;
+    for (size_t i = 0; i < count; i++)
+        tickets[i]->flight = flight;
     flight->next = lane->flights;
     if (lane->flights)
         lane->flights->previous = flight;
@@ -316,6 +360,7 @@ static void on_page(void *arg, const struct ls_remote_page *page, const struct l
     struct flight *flight = arg;
     struct lane *lane = flight->lane;
 
+    pay(flight);
     flight->call = NULL;
     unlink_flight(flight);
     lane->out--;
@@ -346,6 +391,22 @@ static void on_page(void *arg, const struct ls_remote_page *page, const struct l
     }
     free_flight(flight);
     send_waiting(lane);
+}
+
+/* Before anybody is told: those who hear of the end may give up on others of the same request. */
+static void pay(struct flight *flight)
+{
+    int left = ls_remote_requests(flight->call) - flight->paid;
+    int wanted = (int)count_wanted(flight), payers = 0;
+
+    for (size_t i = 0; i < flight->count; i++) {
+        struct ls_ticket *ticket = flight->tickets[i];
+        if (!ticket->done)
+            continue;
+        if (ticket->requests)
+            *ticket->requests += left / wanted + (payers < left % wanted);
+        payers++;
+    }
 }
 
 static const struct ls_remote *find_item(const struct flight *flight, size_t index,

@@ -12,9 +12,10 @@ void ls_history_stats(struct ls_buf *out, const struct ls_feed_progress *progres
 {
     ls_buf_printf(out,
                   "{\"looked\":%" PRId64 ",\"total\":%" PRId64 ",\"marked\":%" PRId64
-                  ",\"linked\":%" PRId64 ",\"unchanged\":%" PRId64 ",\"ms\":%" PRId64,
+                  ",\"linked\":%" PRId64 ",\"unchanged\":%" PRId64 ",\"requests\":%" PRId64
+                  ",\"ms\":%" PRId64,
                   progress->looked, progress->total, progress->marked, progress->linked,
-                  progress->unchanged, progress->elapsed_ms);
+                  progress->unchanged, progress->requests, progress->elapsed_ms);
     if (phase)
         ls_buf_printf(out, ",\"phase\":\"%s\"", phase);
     if (err) {

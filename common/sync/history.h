@@ -4,7 +4,7 @@
 
 #include "common/sync/feed.h"
 
-/* One-line JSON: {"looked":…,"total":…,"marked":…,"linked":…,"unchanged":…,"ms":…} and, with err, "error". */
+/* One-line JSON: {"looked":…,"total":…,"marked":…,"linked":…,"unchanged":…,"requests":…,"ms":…} and, with err, "error". */
 void ls_history_stats(struct ls_buf *out, const struct ls_feed_progress *progress,
                       const char *phase, const struct ls_err *err);
 /* Write the row of an ended run (run_id 0: a new one); nobody waits for it. */

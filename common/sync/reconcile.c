@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 
+static void bring(struct ls_reconcile *run, const struct ls_brought *brought);
 static void on_taken(void *arg, struct ls_snapshot *snapshot, const struct ls_err *err);
 static void cancel_operation(struct ls_operation *operation);
 static void free_run(struct ls_reconcile *run);
@@ -21,11 +22,23 @@ struct ls_reconcile *ls_reconcile_begin(const struct ls_reconcile_request *reque
     run->fence = request->fence;
     run->absent_before = request->absent;
     run->may_write = request->may_write;
+    run->requests = request->requests;
     run->look = request->look;
+    if (request->brought)
+        bring(run, request->brought);
     run->done = done;
     run->arg = arg;
     ls_reconcile_take(run);
     return run;
+}
+
+static void bring(struct ls_reconcile *run, const struct ls_brought *brought)
+{
+    run->brought_id = ls_xstrdup(brought->id);
+    run->brought_ms = brought->remote_ms;
+    run->brought_exists = brought->remote != NULL;
+    if (brought->remote)
+        ls_remote_copy(&run->brought, brought->remote);
 }
 
 void ls_reconcile_cancel(struct ls_reconcile **reconcile)
@@ -45,6 +58,7 @@ static void cancel_operation(struct ls_operation *operation)
 
     run->done = NULL;
     ls_gather_cancel(&run->ticket);
+    ls_reconcile_count_call(run);
     ls_remote_cancel(&run->call);
     if (!run->in_store)
         free_run(run);
@@ -86,6 +100,8 @@ static void free_run(struct ls_reconcile *run)
 {
     run->adopted = false;
     ls_reconcile_forget(run);
+    ls_remote_fini(&run->brought);
+    free(run->brought_id);
     free(run->uid);
     free(run);
 }
@@ -104,6 +120,12 @@ void ls_reconcile_finish(struct ls_reconcile *run, const struct ls_err *err)
     ls_operation_end(&run->operation);
     free_run(run);
     done(arg, err ? NULL : &result, err ? &copy : NULL);
+}
+
+void ls_reconcile_count_call(struct ls_reconcile *run)
+{
+    if (run->requests)
+        *run->requests += ls_remote_requests(run->call);
 }
 
 /* "product 12345": by the application's id, for people */

@@ -36,6 +36,13 @@ struct ls_explanation {
     uint64_t own; /* fields whose remote value we sent ourselves */
 };
 
+/* What the platform was just seen to hold, by whoever read many at once. */
+struct ls_brought {
+    const char *id;
+    const struct ls_remote *remote; /* NULL: confirmed not to exist */
+    int64_t remote_ms;
+};
+
 struct ls_reconcile_request {
     struct ls_sync *sync;
     const char *uid; /* of the link row; copied */
@@ -43,8 +50,13 @@ struct ls_reconcile_request {
     bool absent;     /* an earlier run saw the remote object gone: seeing it again confirms it */
     bool (*may_write)(
         void *arg); /* asked before each remote write, with the arg of `done`; NULL: yes */
+    /* Grows by the platform requests made for it (its part of those it shares with others) until `done` runs or the cancel returns;
+     * borrowed until then. NULL: nobody counts. */
+    int *requests;
     /* Only look: read both sides, decide, tell, write nothing anywhere. The fence is then 0. */
     void (*look)(void *arg, const struct ls_explanation *explanation);
+    /* For a look: taken instead of a read if the record is linked to that id. Copied; NULL: none. */
+    const struct ls_brought *brought;
 };
 
 struct ls_reconcile_result {

@@ -380,7 +380,8 @@ static void on_noted(void *arg, const struct ls_err *err)
         .marker = run->op.kind == LS_OP_CREATE ? run->uid : NULL,
         .op_key = run->op.op_key,
     };
-    run->ticket = ls_gather_write(run->sync->gather, &write, may_leave, on_written, run);
+    run->ticket =
+        ls_gather_write(run->sync->gather, &write, may_leave, run->requests, on_written, run);
 }
 
 static bool is_complete(const struct ls_reconcile *run)
@@ -423,7 +424,7 @@ static void on_written(void *arg, const struct ls_remote *remote, int64_t remote
         return;
     }
     run->step = STEP_READ_BACK;
-    run->ticket = ls_gather_get(run->sync->gather, id, on_read_back, run);
+    run->ticket = ls_gather_get(run->sync->gather, id, run->requests, on_read_back, run);
 }
 
 static void on_read_back(void *arg, const struct ls_remote *remote, int64_t remote_ms,

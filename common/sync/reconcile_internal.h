@@ -33,7 +33,12 @@ struct ls_reconcile {
     uint64_t fence;
     bool absent_before;
     bool (*may_write)(void *arg);
+    int *requests; /* borrowed; NULL: nobody counts */
     void (*look)(void *arg, const struct ls_explanation *explanation);
+    char *brought_id; /* NULL: nothing was brought */
+    bool brought_exists;
+    struct ls_remote brought;
+    int64_t brought_ms;
     ls_reconcile_cb *done; /* NULL: cancelled, waits for the store's callback only */
     void *arg;
 
@@ -72,6 +77,8 @@ void ls_reconcile_forget(struct ls_reconcile *run);
 /* Something changed meanwhile: again from the start, or, after three rounds, later. */
 void ls_reconcile_start_over(struct ls_reconcile *run, const struct ls_err *err);
 void ls_reconcile_finish(struct ls_reconcile *run, const struct ls_err *err);
+/* What run->call has sent: to be counted before the pointer is cleared. */
+void ls_reconcile_count_call(struct ls_reconcile *run);
 /* The record's id for people: the application's, else its uid. */
 const char *ls_reconcile_shown_id(const struct ls_reconcile *run);
 void ls_reconcile_log(const struct ls_reconcile *run, enum ls_log_level level, const char *event,

@@ -54,8 +54,12 @@ void ls_reconcile_fetch(struct ls_reconcile *run)
     }
     if (run->has_remote) /* brought along from the record that this one takes in */
         settle(run);
+    else if (run->snapshot->remote_id && run->brought_id &&
+             strcmp(run->snapshot->remote_id, run->brought_id) == 0)
+        on_fetched(run, run->brought_exists ? &run->brought : NULL, run->brought_ms, NULL);
     else if (run->snapshot->remote_id)
-        run->ticket = ls_gather_get(run->sync->gather, run->snapshot->remote_id, on_fetched, run);
+        run->ticket = ls_gather_get(run->sync->gather, run->snapshot->remote_id, run->requests,
+                                    on_fetched, run);
     else
         seek_remote(run);
 }
@@ -127,6 +131,7 @@ static void on_found(void *arg, const struct ls_remote_page *page, const struct 
     const struct ls_remote *found = NULL;
     size_t count = 0;
 
+    ls_reconcile_count_call(run);
     run->call = NULL;
     if (err) {
         ls_reconcile_finish(run, err);

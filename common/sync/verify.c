@@ -1,80 +1,22 @@
-#include "common/sync/verify.h"
+#include "common/sync/verify_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/sync/engine_internal.h"
-#include "common/sync/reconcile.h"
 #include "common/sync/sent.h"
 
 #define SCAN_SLICE 1000
-#define LOOKS 64 /* records looked at again at once */
 #define MAX_CANDIDATES 10000
 
-enum phase { PHASE_DATABASE, PHASE_PLATFORM, PHASE_MISSING, PHASE_SETTLE, PHASE_CONFIRM };
-
-/* A linked record, by its remote id. */
-struct link {
-    uint64_t id;
-};
-
-/* An unlinked local row, by the value that matches. */
-struct loner {
-    uint64_t match, values;
-    char *id;
-    bool taken;
-};
-
-struct candidate {
-    enum ls_difference_kind kind;
-    bool linked;
-    char *uid, *local_id, *remote_id;
-    struct ls_verify *verify; /* while it is looked at */
-    struct ls_reconcile *look;
-    size_t difference; /* 1 + its index in the report; 0: none yet */
-};
-
-struct ls_verify {
-    struct ls_operation operation; /* first */
-    enum phase phase;
-    struct ls_sync *sync;
-    struct ls_store *store;
-    struct ls_verify_request request;
-    struct ls_verify_report report;
-    int64_t began_us;
-
-    struct ls_remote_page page; /* being compared: a copy */
-    char *next;                 /* of the store's scan or the platform's list */
-    bool last;
-    uint64_t *links, *seen; /* hashes of remote ids: linked; listed */
-    size_t link_count, link_room, seen_count, seen_room;
-    uint64_t *matches; /* hashes of the remote's match values */
-    size_t match_count, match_room;
-    struct loner *loners;
-    size_t loner_count, loner_room;
-    struct candidate *candidates;
-    size_t candidate_count, candidate_room;
-    size_t looked, looking;
-    char **equal; /* uids to stamp */
-    size_t equal_count;
-
-    struct ls_remote_call *call;
-    uv_timer_t *timer; /* frees itself on close */
-    int in_store;
-    ls_verify_done_cb *done; /* NULL: cancelled */
-    void *arg;
-};
-
 static void cancel_operation(struct ls_operation *operation);
+static void let_go(struct ls_verify *verify);
 static bool is_wanted(struct ls_verify *verify);
 static void scan(struct ls_verify *verify);
 static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, const char *next,
                        const struct ls_err *err);
-static void list(struct ls_verify *verify);
+static void list(void *arg);
 static void on_listed(void *arg, const struct ls_remote_page *page, const struct ls_err *err);
 static void on_rows(void *arg, const struct ls_scan_row *rows, size_t count, const char *next,
                     const struct ls_err *err);
@@ -87,13 +29,6 @@ static void on_stamped(void *arg, const struct ls_err *err);
 static void look_for_missing(struct ls_verify *verify);
 static void on_missing(void *arg, const struct ls_scan_row *rows, size_t count, const char *next,
                        const struct ls_err *err);
-static void settle(struct ls_verify *verify);
-static void on_settled(uv_timer_t *timer);
-static void confirm(struct ls_verify *verify);
-static void on_look(void *arg, const struct ls_explanation *explanation);
-static void on_looked(void *arg, const struct ls_reconcile_result *result,
-                      const struct ls_err *err);
-static void finish(struct ls_verify *verify, const struct ls_err *err);
 static void fini_report(struct ls_verify_report *report);
 static void free_verify(struct ls_verify *verify);
 
@@ -115,6 +50,9 @@ struct ls_verify *ls_verify_begin(const struct ls_verify_request *request, ls_ve
     verify->request = *request;
     if (!verify->request.max_candidates)
         verify->request.max_candidates = MAX_CANDIDATES;
+    ls_purse_open(&verify->purse, request->grants);
+    verify->request.grants = NULL; /* it was the caller's; the purse has a copy */
+    verify->total = -1;
     verify->began_us = ls_clock_mono_us();
     verify->done = done;
     verify->arg = arg;
@@ -141,12 +79,25 @@ static void cancel_operation(struct ls_operation *operation)
     struct ls_verify *verify = (struct ls_verify *)operation;
 
     verify->done = NULL;
+    let_go(verify);
+    if (!verify->in_store)
+        free_verify(verify);
+}
+
+/* Of all that can be taken back, and of what was granted and is not needed. */
+static void let_go(struct ls_verify *verify)
+{
+    ls_verify_count_call(verify);
     ls_remote_cancel(&verify->call);
     uv_timer_stop(verify->timer);
     for (size_t i = 0; i < verify->candidate_count; i++)
         ls_reconcile_cancel(&verify->candidates[i].look);
-    if (!verify->in_store)
-        free_verify(verify);
+    ls_purse_close(&verify->purse);
+}
+
+void ls_verify_count_call(struct ls_verify *verify)
+{
+    verify->purse.made += ls_remote_requests(verify->call);
 }
 
 static bool is_wanted(struct ls_verify *verify)
@@ -159,7 +110,7 @@ static bool is_wanted(struct ls_verify *verify)
     return false;
 }
 
-static void tell(struct ls_verify *verify, const char *phase, int64_t done, int64_t total)
+void ls_verify_tell(struct ls_verify *verify, const char *phase, int64_t done, int64_t total)
 {
     struct ls_verify_progress progress = {.phase = phase, .done = done, .total = total};
 
@@ -228,7 +179,7 @@ static int by_match(const void *a, const void *b)
 
 /* ---- candidates ---- */
 
-static int64_t *counter(struct ls_verify_report *report, enum ls_difference_kind kind)
+int64_t *ls_verify_counter(struct ls_verify_report *report, enum ls_difference_kind kind)
 {
     switch (kind) {
     case LS_DIFF_MISSING_REMOTE:
@@ -253,7 +204,7 @@ static void suspect(struct ls_verify *verify, enum ls_difference_kind kind, bool
 {
     if (verify->candidate_count == verify->request.max_candidates) {
         verify->report.unlooked++;
-        ++*counter(&verify->report, kind);
+        ++*ls_verify_counter(&verify->report, kind);
         return;
     }
     if (verify->candidate_count == verify->candidate_room) {
@@ -301,7 +252,7 @@ static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, 
     if (!is_wanted(verify))
         return;
     if (err) {
-        finish(verify, err);
+        ls_verify_finish(verify, err);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -324,7 +275,7 @@ static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, 
                                .id = ls_xstrdup(row->local_id)};
         }
     }
-    tell(verify, "database", verify->report.local, -1);
+    ls_verify_tell(verify, "database", verify->report.local, -1);
     free(verify->next);
     verify->next = ls_xstrdup(next);
     if (next) {
@@ -340,11 +291,23 @@ static void on_scanned(void *arg, const struct ls_scan_row *rows, size_t count, 
 
 /* ---- the platform ---- */
 
-static void list(struct ls_verify *verify)
+static int64_t pages_ahead(const struct ls_verify *verify)
 {
+    int64_t left = verify->total - verify->report.remote;
+    int64_t page = (int64_t)verify->sync->can->page_max;
+
+    return verify->total < 0 ? verify->report.pages : (left + page - 1) / page;
+}
+
+/* The next page, as soon as it may be asked for. */
+static void list(void *arg)
+{
+    struct ls_verify *verify = arg;
     struct ls_list_query query = {
         .mapping = verify->sync->mapping, .order = LS_LIST_BY_ID, .cursor = verify->next};
 
+    if (!ls_purse_ask(&verify->purse, pages_ahead(verify), list, verify))
+        return;
     verify->call = ls_connector_list(verify->sync->connector, &query, on_listed, verify);
 }
 
@@ -354,11 +317,13 @@ static void on_listed(void *arg, const struct ls_remote_page *page, const struct
     const char **ids;
     size_t count = 0;
 
+    ls_verify_count_call(verify);
     verify->call = NULL;
     if (err) {
-        finish(verify, err);
+        ls_verify_finish(verify, err);
         return;
     }
+    verify->total = page->total;
     free(verify->next);
     verify->next = ls_xstrdup(page->next);
     verify->last = !page->next;
@@ -381,7 +346,7 @@ static void on_listed(void *arg, const struct ls_remote_page *page, const struct
     }
     verify->page.count = count;
     verify->report.remote += (int64_t)count;
-    tell(verify, "platform", verify->report.remote, page->total);
+    ls_verify_tell(verify, "platform", verify->report.remote, page->total);
     verify->in_store++;
     ls_store_scan_remote(verify->store, verify->sync->mapping, ids, count, on_rows, verify);
     free(ids);
@@ -395,7 +360,7 @@ static void on_rows(void *arg, const struct ls_scan_row *rows, size_t count, con
     if (!is_wanted(verify))
         return;
     if (err) {
-        finish(verify, err);
+        ls_verify_finish(verify, err);
         return;
     }
     for (size_t i = 0; i < verify->page.count; i++) {
@@ -517,7 +482,7 @@ static void look_for_missing(struct ls_verify *verify)
         if (!verify->loners[i].taken)
             suspect(verify, LS_DIFF_MISSING_REMOTE, false, NULL, verify->loners[i].id, NULL);
     if (!missing && verify->report.linked == (int64_t)verify->link_count) {
-        settle(verify);
+        ls_verify_settle(verify);
         return;
     }
     free(verify->next);
@@ -534,7 +499,7 @@ static void on_missing(void *arg, const struct ls_scan_row *rows, size_t count, 
     if (!is_wanted(verify))
         return;
     if (err) {
-        finish(verify, err);
+        ls_verify_finish(verify, err);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -547,174 +512,11 @@ static void on_missing(void *arg, const struct ls_scan_row *rows, size_t count, 
                                           : LS_DIFF_STALE,
                     true, rows[i].uid, rows[i].local_id, rows[i].remote_id);
     if (!next) {
-        settle(verify);
+        ls_verify_settle(verify);
         return;
     }
     verify->in_store++;
     ls_store_scan(verify->store, verify->sync->mapping, next, SCAN_SLICE, on_missing, verify);
-}
-
-/* ---- the second look ---- */
-
-static void settle(struct ls_verify *verify)
-{
-    verify->phase = PHASE_SETTLE;
-    if (!verify->candidate_count || verify->request.settle_ms <= 0) {
-        confirm(verify);
-        return;
-    }
-    tell(verify, "settle", 0, -1);
-    uv_timer_start(verify->timer, on_settled, (uint64_t)verify->request.settle_ms, 0);
-}
-
-static void on_settled(uv_timer_t *timer)
-{
-    confirm(timer->data);
-}
-
-static void confirm(struct ls_verify *verify)
-{
-    verify->phase = PHASE_CONFIRM;
-    tell(verify, "confirm", (int64_t)(verify->looked - verify->looking),
-         (int64_t)verify->candidate_count);
-    while (verify->looked < verify->candidate_count && verify->looking < LOOKS) {
-        struct candidate *candidate = &verify->candidates[verify->looked++];
-        verify->looking++;
-        candidate->verify = verify;
-        candidate->look = ls_reconcile_begin(&(struct ls_reconcile_request){.sync = verify->sync,
-                                                                            .uid = candidate->uid,
-                                                                            .look = on_look},
-                                             on_looked, candidate);
-    }
-    if (!verify->looking)
-        finish(verify, NULL);
-}
-
-static struct ls_difference *report_difference(struct candidate *candidate)
-{
-    struct ls_verify_report *report = &candidate->verify->report;
-
-    if (report->count % 64 == 0)
-        report->differences =
-            ls_xrealloc(report->differences, (report->count + 64) * sizeof *report->differences);
-    report->differences[report->count++] =
-        (struct ls_difference){.kind = candidate->kind,
-                               .linked = candidate->linked,
-                               .uid = ls_xstrdup(candidate->uid),
-                               .local_id = ls_xstrdup(candidate->local_id),
-                               .remote_id = ls_xstrdup(candidate->remote_id)};
-    candidate->difference = report->count;
-    return &report->differences[report->count - 1];
-}
-
-static enum ls_difference_kind kind_of(const struct ls_explanation *look)
-{
-    const struct ls_plan *plan = look->plan;
-    bool local = plan->local != LS_SIDE_ABSENT, remote = plan->remote != LS_SIDE_ABSENT;
-
-    if (plan->verdict == LS_VERDICT_DUPLICATE)
-        return LS_DIFF_DUPLICATE;
-    if (plan->verdict == LS_VERDICT_INVALID)
-        return LS_DIFF_UNKNOWN;
-    if (local && !remote)
-        return LS_DIFF_MISSING_REMOTE;
-    if (remote && !local)
-        return LS_DIFF_MISSING_LOCAL;
-    if (!local && !remote)
-        return LS_DIFF_STALE;
-    return plan->base == LS_BASE_PRESENT ? LS_DIFF_FIELDS : LS_DIFF_STALE;
-}
-
-static const char *cause_of(const struct ls_difference *difference,
-                            const struct ls_snapshot *snapshot)
-{
-    if (difference->held)
-        return "held";
-    if (difference->parked)
-        return "parked";
-    if (snapshot->op_count || snapshot->error)
-        return "failed";
-    return "unannounced";
-}
-
-static bool is_clean(const struct ls_plan *plan)
-{
-    return (plan->verdict == LS_VERDICT_MERGE || plan->verdict == LS_VERDICT_NOOP) && !plan->push &&
-           !plan->pull && !plan->park;
-}
-
-static int count_bits(uint64_t bits)
-{
-    return __builtin_popcountll(bits);
-}
-
-static void on_look(void *arg, const struct ls_explanation *look)
-{
-    struct candidate *candidate = arg;
-    struct ls_verify *verify = candidate->verify;
-    const struct ls_snapshot *snapshot = look->snapshot;
-    const struct ls_plan *plan = look->plan;
-    struct ls_difference *difference;
-    struct ls_buf text = {0}, json = {0};
-    /* In a sync that is not active marks only pile up: they excuse nothing. */
-    bool pending = (snapshot->local_gen || snapshot->remote_gen) && snapshot->writes_allowed;
-
-    if (pending || (is_clean(plan) && snapshot->state != LS_LINK_PARKED)) {
-        candidate->kind = LS_DIFF_EXCLUDED;
-        if (pending)
-            verify->report.excluded++;
-        else if (plan->verdict == LS_VERDICT_MERGE)
-            verify->report.match++;
-        return;
-    }
-    if (plan->verdict == LS_VERDICT_LINK && !plan->push && !plan->pull && !plan->park) {
-        verify->report.would_link++;
-        return;
-    }
-    candidate->kind = kind_of(look);
-    ++*counter(&verify->report, candidate->kind);
-    difference = report_difference(candidate);
-    difference->row = plan->row;
-    difference->verdict = plan->verdict;
-    difference->held =
-        plan->verdict == LS_VERDICT_HOLD_LOCAL || plan->verdict == LS_VERDICT_HOLD_REMOTE;
-    difference->parked = snapshot->state == LS_LINK_PARKED || plan->park ||
-                         (plan->verdict >= LS_VERDICT_REPORT && !difference->held);
-    difference->remote_writes =
-        count_bits(plan->push) + (plan->verdict == LS_VERDICT_CREATE_REMOTE);
-    difference->local_writes = count_bits(plan->pull) + (plan->verdict == LS_VERDICT_CREATE_LOCAL);
-    if (snapshot->state == LS_LINK_PARKED && !plan->park) /* not by itself: it waits for a change */
-        difference->remote_writes = difference->local_writes = 0;
-    difference->cause = cause_of(difference, snapshot);
-    difference->why = ls_xstrdup(snapshot->error);
-    if (!difference->local_id)
-        difference->local_id = ls_xstrdup(snapshot->local_id);
-    if (!difference->remote_id && look->remote)
-        difference->remote_id = ls_xstrdup(look->remote->id);
-    ls_verify_describe(verify->sync->mapping, snapshot, look->remote, plan, &text, &json);
-    difference->text = ls_buf_take(&text);
-    difference->fields = ls_buf_take(&json);
-}
-
-static void on_looked(void *arg, const struct ls_reconcile_result *result, const struct ls_err *err)
-{
-    struct candidate *candidate = arg;
-    struct ls_verify *verify = candidate->verify;
-
-    candidate->look = NULL;
-    verify->looking--;
-    if (err && err->code == LS_E_NOT_FOUND) {
-        /* Gone, or taken in by another record since the first look. */
-        verify->report.excluded++;
-    } else if (err) {
-        struct ls_difference *difference;
-        candidate->kind = LS_DIFF_UNKNOWN;
-        verify->report.unknown++;
-        difference = report_difference(candidate);
-        difference->cause = "unreadable";
-        difference->why = ls_xstrdup(err->text);
-    }
-    confirm(verify);
 }
 
 /* ---- the report ---- */
@@ -739,24 +541,23 @@ static void sum_up(struct ls_verify *verify)
         report->writes_local += difference->local_writes > 0;
     }
     report->coverage = all ? 1.0 - (double)silent / (double)all : 1.0;
+    report->requests = verify->purse.made;
     report->elapsed_ms = (ls_clock_mono_us() - verify->began_us) / 1000;
 }
 
-static void finish(struct ls_verify *verify, const struct ls_err *err)
+void ls_verify_finish(struct ls_verify *verify, const struct ls_err *err)
 {
     ls_verify_done_cb *done = verify->done;
     void *arg = verify->arg;
     struct ls_verify_report report;
     struct ls_err copy = err ? *err : (struct ls_err)LS_ERR_INIT;
 
+    let_go(verify);
     sum_up(verify);
     report = verify->report;
     verify->report = (struct ls_verify_report){0};
     ls_operation_end(&verify->operation);
     verify->done = NULL;
-    uv_timer_stop(verify->timer);
-    for (size_t i = 0; i < verify->candidate_count; i++)
-        ls_reconcile_cancel(&verify->candidates[i].look);
     if (!verify->in_store)
         free_verify(verify); /* else the callback that is out does */
     done(arg, err ? NULL : &report, err ? &copy : NULL);
@@ -798,97 +599,4 @@ static void free_verify(struct ls_verify *verify)
     free(verify->equal);
     uv_close((uv_handle_t *)verify->timer, free_timer);
     free(verify);
-}
-
-int ls_verify_exit(const struct ls_verify_report *report, double least_coverage)
-{
-    int64_t parked = report->parked + report->held;
-    bool differs = report->duplicates > 0 || report->unlooked > 0;
-
-    for (size_t i = 0; i < report->count; i++)
-        differs |= !report->differences[i].parked && !report->differences[i].held &&
-                   report->differences[i].kind != LS_DIFF_UNKNOWN;
-    return (differs ? 2 : 0) | (report->coverage < least_coverage ? 4 : 0) | (parked ? 16 : 0);
-}
-
-const char *ls_difference_name(enum ls_difference_kind kind)
-{
-    static const char *const names[] = {
-        [LS_DIFF_MISSING_REMOTE] = "missing_remote",
-        [LS_DIFF_MISSING_LOCAL] = "missing_local",
-        [LS_DIFF_DUPLICATE] = "duplicate",
-        [LS_DIFF_FIELDS] = "fields",
-        [LS_DIFF_STALE] = "unlinked",
-        [LS_DIFF_EXCLUDED] = "excluded",
-        [LS_DIFF_UNKNOWN] = "unknown",
-    };
-
-    return names[kind];
-}
-
-/* ---- a record in words ---- */
-
-static void add_shown(struct ls_buf *out, const struct ls_value *value)
-{
-    if (!value || value->state == LS_VALUE_MISSING)
-        ls_buf_puts(out, "-");
-    else if (value->state == LS_VALUE_NULL)
-        ls_buf_puts(out, "null");
-    else if (value->length > 40)
-        ls_buf_printf(out, "'%.37s...'", value->text);
-    else
-        ls_buf_printf(out, "'%s'", value->text);
-}
-
-static void add_json(struct ls_buf *out, const char *key, const struct ls_value *value)
-{
-    ls_buf_printf(out, ",\"%s\":", key);
-    if (!value || value->state != LS_VALUE_SET)
-        ls_buf_puts(out, "null");
-    else
-        ls_buf_json_string(out, value->text, value->length);
-}
-
-static const struct ls_value *value_at(const struct ls_record *record, size_t field)
-{
-    return record && ls_record_present(record) ? &record->values[field] : NULL;
-}
-
-void ls_verify_describe(const struct ls_mapping *mapping, const struct ls_snapshot *snapshot,
-                        const struct ls_remote *remote, const struct ls_plan *plan,
-                        struct ls_buf *text, struct ls_buf *json)
-{
-    bool both = ls_record_present(&snapshot->local) && remote && remote->error.code == LS_E_NONE;
-    bool first = true;
-
-    if (json)
-        ls_buf_putc(json, '[');
-    for (size_t i = 0; both && i < mapping->count; i++) {
-        const struct ls_value *base = value_at(&snapshot->base, i);
-        const struct ls_value *local = value_at(&snapshot->local, i);
-        const struct ls_value *other = value_at(&remote->record, i);
-        if (!other || other->state == LS_VALUE_MISSING ||
-            (ls_value_same(mapping->fields[i].type, local, other) && !(plan->park >> i & 1)))
-            continue;
-        ls_buf_printf(text, "%s%s: base ", first ? "" : "; ", mapping->fields[i].name);
-        add_shown(text, base);
-        ls_buf_puts(text, ", local ");
-        add_shown(text, local);
-        ls_buf_puts(text, ", remote ");
-        add_shown(text, other);
-        ls_buf_printf(text, " -> %s", ls_act_name(plan->acts[i]));
-        if (json) {
-            ls_buf_puts(json, first ? "{\"field\":" : ",{\"field\":");
-            ls_buf_json_string(json, mapping->fields[i].name, strlen(mapping->fields[i].name));
-            add_json(json, "base", base);
-            add_json(json, "local", local);
-            add_json(json, "remote", other);
-            ls_buf_printf(json, ",\"action\":\"%s\"}", ls_act_name(plan->acts[i]));
-        }
-        first = false;
-    }
-    if (json)
-        ls_buf_putc(json, ']');
-    if (first)
-        ls_buf_puts(text, ls_decide_row_text(plan->row));
 }

@@ -8,6 +8,7 @@
 
 #include "common/sync/decide.h"
 #include "common/sync/engine.h"
+#include "common/sync/purse.h"
 
 enum ls_difference_kind {
     LS_DIFF_MISSING_REMOTE,
@@ -40,7 +41,7 @@ struct ls_verify_report {
     int64_t unlooked;   /* differences beyond max_candidates: counted, not looked at again */
     double coverage;    /* 0 to 1 */
     int64_t writes_remote, writes_local, creates_remote, creates_local, held, parked;
-    int64_t pages, elapsed_ms;
+    int64_t pages, requests, elapsed_ms;
     struct ls_difference *differences; /* confirmed */
     size_t count;
 };
@@ -62,6 +63,8 @@ struct ls_verify_request {
     size_t max_candidates; /* 0: 10,000 */
     bool stamp;            /* note verified_at of what was found equal (needs a writable store) */
     ls_verify_progress_cb *progress; /* may be NULL */
+    const struct ls_grants
+        *grants; /* what its requests are drawn from; copied; NULL: nobody counts */
 };
 struct ls_verify *ls_verify_begin(const struct ls_verify_request *request, ls_verify_done_cb *done,
                                   void *arg);

@@ -119,6 +119,7 @@ void on_result(void *arg, const struct ls_remote_page *page, const struct ls_err
     struct result *result = arg;
 
     result->calls++;
+    result->requests = ls_remote_requests(result->call);
     if (result->loop)
         uv_stop(result->loop); /* it may run before the loop waits */
     assert_true(!page != !err);
@@ -177,12 +178,20 @@ void result_fini(struct result *result)
     ls_remote_page_fini(&result->page);
 }
 
-#define WAIT(call)                                                 \
-    struct result result = {.page.total = -1, .err = LS_ERR_INIT}; \
-    assert_non_null(call);                                         \
-    assert_int_equal(result.calls, 0);                             \
-    wait_result(suite, &result);                                   \
+#define WAIT(begin)                                                                   \
+    struct result result = {.page.total = -1, .err = LS_ERR_INIT};                    \
+    int before = test_shop_request_count(suite->shop);                                \
+    result.call = begin;                                                              \
+    assert_non_null(result.call);                                                     \
+    assert_int_equal(result.calls, 0);                                                \
+    wait_result(suite, &result);                                                      \
+    assert_int_equal(result.requests, test_shop_request_count(suite->shop) - before); \
     return result
+
+struct result do_probe(struct suite *suite)
+{
+    WAIT(ls_connector_probe(suite->connector, suite->mapping, on_result, &result));
+}
 
 struct result do_list(struct suite *suite, const struct ls_list_query *query)
 {

@@ -29,7 +29,9 @@ struct suite {
 /* What a call ended with; `calls` counts how often. */
 struct result {
     int calls;
-    uv_loop_t *loop;            /* set while somebody waits */
+    uv_loop_t *loop;             /* set while somebody waits */
+    struct ls_remote_call *call; /* NULL: its requests are not asked for */
+    int requests;
     struct ls_remote_page page; /* a copy */
     struct ls_err err;
 };
@@ -51,6 +53,8 @@ void on_result(void *arg, const struct ls_remote_page *page, const struct ls_err
 void wait_result(struct suite *suite, struct result *result);
 void result_fini(struct result *result);
 
+/* Each also checks that the requests it is said to have taken are those that the shop saw. */
+struct result do_probe(struct suite *suite);
 struct result do_list(struct suite *suite, const struct ls_list_query *query);
 struct result do_get(struct suite *suite, const char *const *ids, size_t count);
 struct result do_find(struct suite *suite, const char *match, const char *marker,

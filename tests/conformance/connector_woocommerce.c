@@ -798,6 +798,7 @@ static void trouble__nobody_listens__is_network(void **state)
     suite->connector = ls_connector_new(&account, &suite->loop, suite->http, NULL);
     result = do_write(suite, &(struct ls_write){.kind = LS_WRITE_CREATE, .record = &record});
     assert_int_equal(result.err.code, LS_E_NETWORK);
+    assert_int_equal(result.requests, 0);
     result_fini(&result);
     ls_record_fini(&record);
     ls_connector_free(suite->connector);
@@ -817,10 +818,9 @@ static void credentials__wrong__are_auth_errors_on_everything(void **state)
 
     (void)state;
     for (size_t i = 0; i < LS_COUNT(cases); i++) {
-        struct result result = {.page.total = -1, .err = LS_ERR_INIT};
+        struct result result;
         suite->connector = suite_connect(suite, cases[i].key, cases[i].secret, 0);
-        ls_connector_probe(suite->connector, suite->mapping, on_result, &result);
-        wait_result(suite, &result);
+        result = do_probe(suite);
         assert_int_equal(result.err.code, LS_E_AUTH);
         assert_non_null(strstr(result.err.hint, "consumer_key"));
         assert_null(strstr(result.err.text, cases[i].secret));
@@ -854,12 +854,11 @@ static void credentials__that_may_only_read__cannot_write(void **state)
 
 static void probe__good_shop__is_an_empty_page_with_its_clock(void **state)
 {
-    struct result result = {.page.total = -1, .err = LS_ERR_INIT};
+    struct result result;
 
     (void)state;
     suite_fill(suite, "A", 2, "", NULL);
-    ls_connector_probe(suite->connector, suite->mapping, on_result, &result);
-    wait_result(suite, &result);
+    result = do_probe(suite);
     assert_string_equal(result.err.text, "");
     assert_int_equal(result.page.count, 0);
     assert_true(result.page.remote_ms > 0);
@@ -869,7 +868,7 @@ static void probe__good_shop__is_an_empty_page_with_its_clock(void **state)
 static void probe__no_shop_under_the_url__is_a_matter_of_configuration(void **state)
 {
     struct ls_connector *usual = suite->connector;
-    struct result result = {.page.total = -1, .err = LS_ERR_INIT};
+    struct result result;
     char url[200];
     struct ls_config_account account = {.name = (char *)"x",
                                         .platform = (char *)"woocommerce",
@@ -883,8 +882,7 @@ static void probe__no_shop_under_the_url__is_a_matter_of_configuration(void **st
     (void)state;
     snprintf(url, sizeof url, "%s/nowhere", suite->shop->url);
     suite->connector = ls_connector_new(&account, &suite->loop, suite->http, NULL);
-    ls_connector_probe(suite->connector, suite->mapping, on_result, &result);
-    wait_result(suite, &result);
+    result = do_probe(suite);
     assert_int_equal(result.err.code, LS_E_CONFIG);
     result_fini(&result);
     ls_connector_free(suite->connector);
@@ -895,20 +893,136 @@ static void cancel__with_a_request_out__calls_nothing_back(void **state)
 {
     struct result cancelled = {.err = LS_ERR_INIT}, next;
     struct ls_remote_call *call;
+    int64_t end = ls_clock_mono_ms() + 10000;
 
     (void)state;
     suite_fill(suite, "A", 2, "", NULL);
     test_shop_fault(suite->shop, "{\"kind\":\"timeout-before\",\"times\":1}");
+    test_shop_forget(suite->shop);
     call = ls_connector_list(suite->connector, &(struct ls_list_query){.mapping = suite->mapping},
                              on_result, &cancelled);
-    for (int i = 0; i < 5; i++)
+    assert_int_equal(ls_remote_requests(call), 0);
+    while (!test_shop_request_count(suite->shop) && ls_clock_mono_ms() < end)
         uv_run(&suite->loop, UV_RUN_NOWAIT);
+    assert_int_equal(ls_remote_requests(call), 1); /* what it cost is known before its answer */
     ls_remote_cancel(&call);
     test_shop_fault(suite->shop, NULL);
     next = do_list(suite, &(struct ls_list_query){.mapping = suite->mapping});
     assert_int_equal(next.page.count, 2);
     assert_int_equal(cancelled.calls, 0);
     result_fini(&next);
+}
+
+/* ---- what an operation costs ----------------------------------------------------------------- */
+
+enum operation {
+    PROBE,
+    LIST,
+    LIST_MODIFIED, /* and what went to the trash */
+    GET,
+    GET_MANY, /* one in use, one in the trash, one gone: three ways to ask */
+    FIND,
+    FIND_MARKED, /* no match, then by the marker */
+    CREATE,
+    UPDATE,
+    DELETE,
+    BATCH, /* two updates together, a move to the trash alone */
+    OPERATIONS
+};
+
+static struct result operate(enum operation operation, const char *const *ids,
+                             const struct ls_record *record)
+{
+    struct ls_list_query query = {.mapping = suite->mapping};
+    struct ls_write create = {.kind = LS_WRITE_CREATE, .record = record};
+    struct ls_write writes[] = {{.kind = LS_WRITE_UPDATE, .id = ids[0], .record = record},
+                                {.kind = LS_WRITE_UPDATE, .id = ids[1], .record = record},
+                                {.kind = LS_WRITE_DELETE, .id = ids[3]}};
+
+    switch (operation) {
+    case PROBE:
+        return do_probe(suite);
+    case LIST_MODIFIED:
+        query.order = LS_LIST_BY_MODIFIED;
+        query.modified_from_ms = STAMP_MS;
+        return do_list(suite, &query);
+    case GET:
+        return do_get(suite, ids, 1);
+    case GET_MANY:
+        return do_get(suite, ids, 3);
+    case FIND:
+        return do_find(suite, "A-1", NULL, 0);
+    case FIND_MARKED:
+        return do_find(suite, "none", "l-1", 0);
+    case CREATE:
+        return do_write(suite, &create);
+    case UPDATE:
+        return do_write(suite, &writes[0]);
+    case DELETE:
+        return do_write(suite, &writes[2]);
+    case BATCH:
+        return do_batch(suite, writes, LS_COUNT(writes));
+    default:
+        return do_list(suite, &query);
+    }
+}
+
+/* do_* compare what is counted with what the shop saw. */
+static void requests__of_every_operation__are_counted_as_the_shop_saw_them(void **state)
+{
+    static const int usual[OPERATIONS] = {
+        [PROBE] = 1,    [LIST] = 1,   [LIST_MODIFIED] = 2, [GET] = 1,
+        [GET_MANY] = 3, [FIND] = 1,   [FIND_MARKED] = 2,   [CREATE] = 1,
+        [UPDATE] = 1,   [DELETE] = 1, [BATCH] = 2};
+    static const char *const faults[] = {
+        "",          "429",          "500",         "502-html",      "html-200", "junk-before-json",
+        "truncated", "reset-before", "reset-after", "timeout-before"};
+    struct ls_connector *patient = suite->connector;
+    struct ls_record record = record_of(suite, (const char *[FIELDS]){[NAME] = "New"});
+    char texts[4][24];
+    const char *wanted[4];
+    int64_t ids[4];
+
+    (void)state;
+    suite_fill(suite, "A", 4, "", ids);
+    for (int i = 0; i < 4; i++) {
+        snprintf(texts[i], sizeof texts[i], "%lld", (long long)ids[i]);
+        wanted[i] = texts[i];
+    }
+    test_shop_remove(suite->shop, ids[1], false);
+    test_shop_remove(suite->shop, ids[2], true);
+    suite->connector = suite_connect(suite, NULL, NULL, 300);
+    for (size_t fault = 0; fault < LS_COUNT(faults); fault++)
+        for (int times = 1; times < 4; times += 2) /* a read is sent again when a connection dies */
+            for (enum operation operation = 0; operation < OPERATIONS; operation++) {
+                char rule[64];
+                struct result result;
+                snprintf(rule, sizeof rule, "{\"kind\":\"%s\",\"times\":%d}", faults[fault], times);
+                if (*faults[fault])
+                    test_shop_fault(suite->shop, rule);
+                result = operate(operation, wanted, &record);
+                if (*faults[fault] ? result.requests < 1 : result.requests != usual[operation])
+                    fail_msg("operation %d: %d requests, %s", operation, result.requests, rule);
+                result_fini(&result);
+                test_shop_fault(suite->shop, NULL);
+            }
+    ls_connector_free(suite->connector);
+    suite->connector = patient;
+    ls_record_fini(&record);
+}
+
+static void requests__that_never_left__are_none(void **state)
+{
+    const char *wanted[] = {"not-a-number"};
+    struct result result = do_get(suite, wanted, 1);
+
+    (void)state;
+    assert_int_equal(result.requests, 0);
+    result_fini(&result);
+    result = do_list(suite, &(struct ls_list_query){.mapping = suite->mapping, .cursor = "x"});
+    assert_int_equal(result.err.code, LS_E_CORRUPT);
+    assert_int_equal(result.requests, 0);
+    result_fini(&result);
 }
 
 /* ---- only over http, only over https ---- */
@@ -989,6 +1103,8 @@ static const struct CMUnitTest tests[] = {
     TEST(probe__good_shop__is_an_empty_page_with_its_clock),
     TEST(probe__no_shop_under_the_url__is_a_matter_of_configuration),
     TEST(cancel__with_a_request_out__calls_nothing_back),
+    TEST(requests__of_every_operation__are_counted_as_the_shop_saw_them),
+    TEST(requests__that_never_left__are_none),
 };
 static const struct CMUnitTest http_tests[] = {TEST(clock__of_the_shop_an_hour_off__is_learnt)};
 static const struct CMUnitTest tls_tests[] = {

@@ -1,4 +1,4 @@
-/* Pushing plain jobs; the dead letters' way back; stat, cron, leader. */
+/* Pushing plain jobs; the dead letters' way back; stat, leader. */
 #include "tests/lua/harness.h"
 
 #include <unistd.h>
@@ -322,7 +322,7 @@ static void dead__beyond_a_thousand_groups__are_counted_together(void **state)
     free_letters(&letters);
 }
 
-/* ---- stat, cron, leader ---------------------------------------------------------------------- */
+/* ---- stat, leader ---------------------------------------------------------------------------- */
 
 static void stat__every_place__is_counted(void **state)
 {
@@ -383,81 +383,6 @@ static void stat__empty_queue__is_all_zero(void **state)
     assert_int_equal(stat.bound, 0);
 }
 
-static struct ls_cron_tick begin(const char *owner, int64_t every, int64_t hold)
-{
-    struct ls_cron_tick tick;
-
-    ls_cron_begin_build(&cmd, "products", every, owner, hold);
-    assert_int_equal(ls_cron_begin_parse(send_cmd(), &tick, NULL), 0);
-    return tick;
-}
-
-static void done(const char *owner, int64_t every, int64_t tick)
-{
-    ls_cron_done_build(&cmd, "products", every, owner, tick);
-    assert_int_equal(ls_cron_done_parse(send_cmd(), NULL), 0);
-}
-
-static void cron__one_of_two_gets_a_tick__and_nobody_gets_it_again(void **state)
-{
-    const int64_t every = 3600000;
-    struct ls_cron_tick first = begin("a", every, 0), second;
-
-    assert_true(first.fire);
-    assert_int_equal(first.tick, first.ms / every);
-    second = begin("b", every, 0);
-    assert_false(second.fire);
-    assert_in_range(second.wait_ms, 1, LS_CRON_HOLD_MS);
-    assert_true(begin("a", every, 0).fire); /* its answer was lost */
-    done("a", every, first.tick);
-    done("a", every, first.tick);
-    second = begin("b", every, 0);
-    assert_false(second.fire);
-    assert_in_range(second.wait_ms, 1, every);
-    assert_int_equal(second.wait_ms, (first.tick + 1) * every - second.ms);
-}
-
-static void cron__holder_dies__another_fires_the_same_tick(void **state)
-{
-    const int64_t every = 3600000;
-    struct ls_cron_tick first = begin("a", every, 10), second;
-
-    usleep(15000);
-    second = begin("b", every, 10);
-    assert_true(second.fire);
-    assert_true(second.tick == first.tick);
-    done("a", every, first.tick); /* late: harmless */
-    assert_false(begin("c", every, 10).fire);
-    done("b", every, second.tick);
-    assert_false(begin("b", every, 10).fire);
-}
-
-static void cron__ticks_come_and_only_the_newest_is_made_up_for(void **state)
-{
-    struct ls_cron_tick tick = begin("a", 5, 1000), next;
-
-    done("a", 5, tick.tick);
-    usleep(40000);
-    next = begin("a", 5, 1000);
-    assert_true(next.fire);
-    assert_true(next.tick >= tick.tick + 7);
-    done("a", 5, next.tick);
-    assert_string_equal(redis_list("HKEYS", LS_KEY_CRON, NULL), "products");
-}
-
-static void cron__another_pace__fires_at_once_and_goes_on(void **state)
-{
-    struct ls_cron_tick tick = begin("a", 1000, 1000);
-
-    done("a", 1000, tick.tick);
-    tick = begin("a", 3600000, 1000); /* far fewer ticks since 1970 than the other pace had */
-    assert_true(tick.fire);
-    done("a", 3600000, tick.tick);
-    tick = begin("a", 3600000, 1000);
-    assert_false(tick.fire);
-    assert_in_range(tick.wait_ms, 1, 3600000);
-}
-
 static struct ls_leadership hold(const char *owner, int64_t lease)
 {
     struct ls_leadership leadership;
@@ -502,10 +427,6 @@ int main(void)
         TEST(stat__every_place__is_counted),
         TEST(stat__a_keyed_head__is_as_old_as_its_state_says),
         TEST(stat__empty_queue__is_all_zero),
-        TEST(cron__one_of_two_gets_a_tick__and_nobody_gets_it_again),
-        TEST(cron__holder_dies__another_fires_the_same_tick),
-        TEST(cron__ticks_come_and_only_the_newest_is_made_up_for),
-        TEST(cron__another_pace__fires_at_once_and_goes_on),
         TEST(leader__one_at_a_time__until_it_stops_or_steps_down),
     };
     int failed = cmocka_run_group_tests(tests, harness_open, harness_close);

@@ -81,10 +81,10 @@ export class Stage {
     }
 
     // A Redis of the test's own, on a unix socket and, with port, on TCP.
-    async redis({ name = 'redis', args = [], port } = {}) {
+    async redis({ name = 'redis', args = [], port, env } = {}) {
         const socket = this.path(`${name}.sock`);
         const start = () => this.spawn('redis-server', ['--port', String(port ?? 0), '--bind', '127.0.0.1', '--unixsocket', socket, '--dir', this.dir, '--save', '',
-            '--appendonly', 'yes', '--appendfilename', `${name}.aof`, '--appenddirname', `${name}-aof`, '--logfile', this.path(`${name}.log`), '--maxmemory-policy', 'noeviction', ...args], { stdio: 'ignore' });
+            '--appendonly', 'yes', '--appendfilename', `${name}.aof`, '--appenddirname', `${name}-aof`, '--logfile', this.path(`${name}.log`), '--maxmemory-policy', 'noeviction', ...args], { stdio: 'ignore', env });
         const server = { socket, url: `unix://${socket}`, port, child: start() };
         server.restart = async () => {
             server.child = start();

@@ -18,9 +18,11 @@ static void begin(void *self, struct ls_run *run)
     struct ls_err err = LS_ERR_INIT;
     json_t *data = ls_sync_data(run, &err);
     struct ls_sync *sync = data ? ls_sync_of_run(run, data, NULL, &err) : NULL;
+    struct ls_grants grants = ls_sync_grants(run);
     struct backfill_run *backfill;
 
     json_decref(data);
+    ls_run_spent(run, 0); /* what it makes is drawn, not prepaid */
     if (!sync) {
         ls_sync_failed(run, "Backfill sync", NULL, NULL, &err);
         return;
@@ -29,7 +31,7 @@ static void begin(void *self, struct ls_run *run)
     backfill->run = run;
     backfill->sync = sync;
     *ls_run_state(run) = backfill;
-    backfill->backfill = ls_backfill_begin(sync, NULL, on_done, backfill);
+    backfill->backfill = ls_backfill_begin(sync, &grants, NULL, on_done, backfill);
 }
 
 static void cancel(void *self, struct ls_run *run)

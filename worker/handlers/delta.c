@@ -19,8 +19,10 @@ static void begin(void *self, struct ls_run *run)
     struct ls_err err = LS_ERR_INIT;
     json_t *data = ls_sync_data(run, &err);
     struct ls_sync *sync = data ? ls_sync_of_run(run, data, NULL, &err) : NULL;
+    struct ls_grants grants = ls_sync_grants(run);
     struct delta_run *delta;
 
+    ls_run_spent(run, 0); /* what it makes is drawn, not prepaid */
     if (!sync) {
         json_decref(data);
         ls_sync_failed(run, "Delta sync", NULL, NULL, &err);
@@ -30,7 +32,8 @@ static void begin(void *self, struct ls_run *run)
     delta->run = run;
     delta->sync = sync;
     *ls_run_state(run) = delta;
-    delta->delta = ls_delta_begin(sync, json_object_get(data, "scan") != NULL, on_done, delta);
+    delta->delta =
+        ls_delta_begin(sync, json_object_get(data, "scan") != NULL, &grants, on_done, delta);
     json_decref(data);
 }
 

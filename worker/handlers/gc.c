@@ -26,6 +26,7 @@ static void begin(void *self, struct ls_run *run)
     gc->store = ls_engine_store(tools->engine);
     gc->before_ms = ls_clock_wall_ms() - tools->config->ledger_retention_ms;
     *ls_run_state(run) = gc;
+    ls_run_spent(run, 0);
     ls_store_gc(gc->store, gc->before_ms, on_removed, gc);
 }
 

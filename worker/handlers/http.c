@@ -37,6 +37,7 @@
 struct delivery {
     struct ls_run *run;
     struct ls_call *call;
+    int sends;     /* whether it was sent */
     char url[256]; /* as shown */
 };
 
@@ -196,12 +197,6 @@ static void sign(struct plan *plan, const char *secret)
         (struct ls_http_header){"Lockstep-Signature", plan->signature};
 }
 
-/* Did anything of it leave? A failure that cannot tell counts as sent. */
-static bool was_sent(const struct ls_err *err)
-{
-    return !err || err->code == LS_E_LOST || err->code == LS_E_TOO_BIG || err->code == LS_E_INVALID;
-}
-
 static void learn(struct ls_run *run, const struct ls_http_response *response,
                   struct ls_err *failure)
 {
@@ -240,8 +235,7 @@ static void on_answer(void *arg, const struct ls_http_response *response, const 
     struct ls_err failure = LS_ERR_INIT;
 
     delivery->call = NULL;
-    if (was_sent(err))
-        ls_run_spent(run, 1);
+    ls_run_spent(run, delivery->sends);
     if (err)
         failure = *err;
     else
@@ -322,6 +316,7 @@ static void cancel(void *self, struct ls_run *run)
     struct delivery *delivery = *ls_run_state(run);
 
     ls_http_cancel(&delivery->call);
+    ls_run_spent(run, delivery->sends);
     free(delivery);
 }
 

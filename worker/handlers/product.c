@@ -20,6 +20,7 @@ struct record_run {
     struct ls_run *run; /* NULL: cancelled while the store was asked */
     struct ls_sync *sync;
     struct ls_reconcile *reconcile;
+    int requests;   /* that the reconcile made of the platform */
     bool resolving; /* the store is asked for the uid */
     bool absent;
     char *uid;
@@ -65,6 +66,7 @@ static void cancel(void *self, struct ls_run *run)
     struct record_run *record = *ls_run_state(run);
 
     ls_reconcile_cancel(&record->reconcile);
+    ls_run_spent(run, record->requests);
     record->run = NULL;
     if (!record->resolving)
         free_record(record);
@@ -161,7 +163,8 @@ static void reconcile(struct record_run *record)
                                        .uid = record->uid,
                                        .fence = (uint64_t)ls_run_fence(record->run),
                                        .absent = record->absent,
-                                       .may_write = may_write},
+                                       .may_write = may_write,
+                                       .requests = &record->requests},
         on_done, record);
 }
 
@@ -199,6 +202,7 @@ static void on_done(void *arg, const struct ls_reconcile_result *result, const s
         fail(record, err);
         return;
     }
+    ls_run_spent(run, record->requests);
     if (result->remote_writes)
         ls_run_count(run, "remote_writes", result->remote_writes);
     if (result->local_writes)
@@ -229,6 +233,7 @@ static void fail(struct record_run *record, const struct ls_err *err)
     bool dead = ls_run_would_die(run, err);
     char what[sizeof record->what], uid[600];
 
+    ls_run_spent(run, record->requests);
     memcpy(what, record->what, sizeof what);
     snprintf(uid, sizeof uid, "%s", record->uid ? record->uid : "");
     if (sync && record->uid && err->code != LS_E_FENCED && err->code != LS_E_CANCELLED &&

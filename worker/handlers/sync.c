@@ -83,6 +83,25 @@ struct ls_sync *ls_sync_of_run(const struct ls_run *run, const json_t *data, con
     return sync;
 }
 
+static void take(void *arg, int want, ls_granted_cb *granted, void *ctx)
+{
+    ls_run_take(arg, want, granted, ctx);
+}
+
+static void settle(void *arg, int left)
+{
+    struct ls_run *run = arg;
+
+    if (left > 0)
+        ls_run_ungrant(run, left);
+    ls_run_spent(run, left < 0 ? -left : 0);
+}
+
+struct ls_grants ls_sync_grants(struct ls_run *run)
+{
+    return (struct ls_grants){.take = take, .settle = settle, .arg = run};
+}
+
 /* Waits and lost claims are no failures of a sync: they are neither logged nor counted as such. */
 static bool is_failure(const struct ls_err *err)
 {

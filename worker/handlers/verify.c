@@ -28,9 +28,11 @@ static void begin(void *self, struct ls_run *run)
     struct ls_sync *sync = data ? ls_sync_of_run(run, data, NULL, &err) : NULL;
     const char *settle = json_string_value(json_object_get(data, "settle"));
     int64_t settle_ms = settle ? ls_duration_parse(settle) : SETTLE_MS;
+    struct ls_grants grants = ls_sync_grants(run);
     struct verify_run *verify;
 
     json_decref(data);
+    ls_run_spent(run, 0); /* what it makes is drawn, not prepaid */
     if (!sync) {
         ls_sync_failed(run, "Verify sync", NULL, NULL, &err);
         return;
@@ -40,8 +42,10 @@ static void begin(void *self, struct ls_run *run)
     verify->sync = sync;
     *ls_run_state(run) = verify;
     verify->verify = ls_verify_begin(
-        &(struct ls_verify_request){
-            .sync = sync, .settle_ms = settle_ms < 0 ? SETTLE_MS : settle_ms, .stamp = true},
+        &(struct ls_verify_request){.sync = sync,
+                                    .settle_ms = settle_ms < 0 ? SETTLE_MS : settle_ms,
+                                    .stamp = true,
+                                    .grants = &grants},
         on_done, verify);
 }
 
@@ -60,10 +64,11 @@ static void note(struct ls_sync *sync, const struct ls_verify_report *report)
     ls_buf_printf(&stats,
                   "{\"local\":%" PRId64 ",\"linked\":%" PRId64 ",\"remote\":%" PRId64
                   ",\"match\":%" PRId64 ",\"differences\":%zu,\"parked\":%" PRId64
-                  ",\"excluded\":%" PRId64 ",\"coverage\":%.4f,\"exit\":%d,\"ms\":%" PRId64 "}",
+                  ",\"excluded\":%" PRId64 ",\"coverage\":%.4f,\"exit\":%d,\"requests\":%" PRId64
+                  ",\"ms\":%" PRId64 "}",
                   report->local, report->linked, report->remote, report->match, report->count,
                   report->parked + report->held, report->excluded, report->coverage,
-                  ls_verify_exit(report, 0.95), report->elapsed_ms);
+                  ls_verify_exit(report, 0.95), report->requests, report->elapsed_ms);
     ls_history_put(sync, 0, "verify", stats.data);
     ls_buf_fini(&stats);
 }

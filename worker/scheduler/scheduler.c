@@ -162,7 +162,7 @@ static void on_up(void *arg)
     }
     if (scheduler->draining)
         return;
-    ls_cron_up(scheduler->cron, scheduler->worker);
+    ls_cron_up(scheduler->cron);
     hold_lead(scheduler, LEAD_LEASE_MS);
     ls_timer_repeat(scheduler->beat, config->beat_ms);
 }

@@ -206,6 +206,7 @@ static void transmit(struct woo_call *call)
                           .ca_file = woo->ca_file,
                           .userpwd = woo->userpwd,
                           .idempotent = strcmp(request->method, "POST") != 0,
+                          .sends = &call->base.requests,
                       },
                       on_response, call);
     free(url);

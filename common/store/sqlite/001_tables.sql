@@ -59,7 +59,7 @@ CREATE TABLE lockstep_dirty (
     gen        INTEGER NOT NULL,
     first_at   INTEGER NOT NULL,           -- when the oldest unsynced change happened
     origin     TEXT NOT NULL,              -- 'trigger', 'remote', 'scan', 'own'
-    high       INTEGER NOT NULL DEFAULT 0, -- 1 high, 0 normal, -1 low lane
+    high       INTEGER NOT NULL DEFAULT 0, -- 2 raised by the application, 1 high, 0 normal, -1 low lane
     pushed_gen INTEGER,                    -- generation that the queue knows of
     pushed_at  INTEGER,
     PRIMARY KEY (account, entity, side, ref)

@@ -21,7 +21,9 @@
 #define SQL_OURS                                                                                   \
     "((type = 'trigger' AND name LIKE 'lockstep\\_%' ESCAPE '\\' AND sql LIKE '%lockstep_dirty%' " \
     ") OR (type = 'trigger' AND name LIKE 'lockstep\\_%' ESCAPE '\\' AND sql LIKE "                \
-    "'%lockstep_suspect%') OR (type = 'view' AND name LIKE 'lockstep\\_status\\_%' ESCAPE '\\'))"
+    "'%lockstep_suspect%') OR (type = 'view' AND name LIKE 'lockstep\\_status\\_%' ESCAPE '\\') "  \
+    "OR "                                                                                          \
+    "(type = 'view' AND name LIKE 'lockstep\\_raise\\_%' ESCAPE '\\'))"
 
 static const char *const tables[] = {
     "lockstep_schema",  "lockstep_sequence", "lockstep_sync", "lockstep_link", "lockstep_dirty",
@@ -222,6 +224,7 @@ static int want(struct install *install, const struct ls_mapping *const *mapping
             return ls_wrap(err, "sync '%s'", mappings[i]->sync);
         ls_schema_triggers(&install->objects, table);
         ls_schema_view(&install->objects, table, further);
+        ls_schema_raise(&install->objects, table);
         ls_app_table_free(table);
     }
     ls_db_release(&install->db);
@@ -309,7 +312,9 @@ static int drop_others(struct install *install, struct ls_err *err)
     int found;
 
     if (ls_db_query(&install->db, &row, err,
-                    "SELECT type, name, sql FROM sqlite_schema WHERE " SQL_OURS, "") < 0)
+                    "SELECT type, name, sql FROM sqlite_schema WHERE " SQL_OURS
+                    " ORDER BY type", /* triggers go before the views they stand on */
+                    "") < 0)
         return -1;
     while ((found = ls_db_next(&install->db, row, err)) > 0) {
         bool wanted = false;

@@ -55,6 +55,7 @@ static void take_add(struct take_request *take, const char *account, const char 
     }
     mark->gen = seen->gen > mark->gen ? seen->gen : mark->gen;
     mark->first_at = seen->first_at < mark->first_at ? seen->first_at : mark->first_at;
+    mark->raised |= seen->raised;
     mark->high |= seen->high;
     mark->low &= seen->low;
 }
@@ -82,6 +83,7 @@ static enum request_result take_rows(struct ls_turn_db *turn, struct take_reques
         rows[count++].mark =
             (struct ls_mark){.gen = sqlite3_column_int64(row, 2),
                              .first_at = sqlite3_column_int64(row, 3),
+                             .raised = high > 1,
                              .high = high > 0,
                              .low = high < 0 && strcmp(ls_db_text(row, 5), "scan") == 0};
     }
@@ -106,7 +108,7 @@ static enum request_result take_rows(struct ls_turn_db *turn, struct take_reques
     return result;
 }
 
-/* Those that the queue does not know of, by their column `high`: 1 urgent, 0 a change that may wait
+/* Those that the queue does not know of, by their column `high`: 2 raised by the application, 1 urgent, 0 a change that may wait
  * for its batch, -1 found by a listing, a backfill or a scan. */
 static enum request_result take_due(struct ls_turn_db *turn, struct take_request *take,
                                     const char *account, const char *entity, int from, int to,
@@ -131,9 +133,10 @@ static enum request_result take_sync(struct ls_turn_db *turn, struct take_reques
     sqlite3_stmt *row;
 
     if (take->which == LS_MARKS_ALL)
-        result = take_due(turn, take, account, entity, -1, 1, err);
-    if (take->which == LS_MARKS_URGENT)
-        result = take_due(turn, take, account, entity, 1, 1, err);
+        result = take_due(turn, take, account, entity, -1, 2, err);
+    else
+        result =
+            take_due(turn, take, account, entity, take->which == LS_MARKS_URGENT ? 1 : 2, 2, err);
     if (take->which != LS_MARKS_ALL && result == REQUEST_OK && (int64_t)take->count < take->limit)
         result = take_due(turn, take, account, entity, -1, -1, err);
     if (result != REQUEST_OK || take->repush_before_ms <= 0 || (int64_t)take->count >= take->limit)

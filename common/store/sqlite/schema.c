@@ -343,6 +343,37 @@ static void add_view_columns(struct ls_buf *sql, const struct ls_app_table *tabl
     free(entity_id);
 }
 
+/* INSERT INTO lockstep_raise_products (id) VALUES (12), in the transaction of the change or later: its
+ * mark goes to the high lane at once, whatever the sync's mode; nothing where nothing waits. */
+void ls_schema_raise(struct ls_schema_objects *objects, const struct ls_app_table *table)
+{
+    const struct ls_mapping *mapping = table->mapping;
+    struct ls_schema_object *object =
+        add(objects, "view", ls_xasprintf("lockstep_raise_%s", mapping->sync));
+    char *view = ls_xstrdup(object->name);
+    struct ls_buf sql = {0};
+
+    ls_buf_puts(&sql, "CREATE VIEW ");
+    ls_db_quote_name(&sql, view);
+    ls_buf_puts(&sql, " AS SELECT ref AS id FROM lockstep_dirty\n"
+                      "WHERE (account, entity) = (");
+    add_scope(&sql, table);
+    ls_buf_puts(&sql, ") AND side = 'l' AND high = 2");
+    object->sql = ls_buf_take(&sql);
+
+    object = add(objects, "trigger", ls_xasprintf("lockstep_%s_raise", mapping->sync));
+    ls_buf_puts(&sql, "CREATE TRIGGER ");
+    ls_db_quote_name(&sql, object->name);
+    ls_buf_puts(&sql, " INSTEAD OF INSERT ON ");
+    ls_db_quote_name(&sql, view);
+    ls_buf_puts(&sql, "\nBEGIN\n  UPDATE lockstep_dirty SET high = 2, pushed_gen = NULL\n"
+                      "    WHERE (account, entity) = (");
+    add_scope(&sql, table);
+    ls_buf_puts(&sql, ") AND side = 'l' AND ref = CAST(NEW.id AS TEXT);\nEND");
+    object->sql = ls_buf_take(&sql);
+    free(view);
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static struct ls_schema_object *add(struct ls_schema_objects *objects, const char *type, char *name)

@@ -26,6 +26,8 @@ void ls_schema_triggers(struct ls_schema_objects *objects, const struct ls_app_t
 /* lockstep_status_<table>; for a further sync of the same table lockstep_status_<table>_<sync>. */
 void ls_schema_view(struct ls_schema_objects *objects, const struct ls_app_table *table,
                     bool further);
+/* lockstep_raise_<sync>: inserting an id there puts the record's waiting change above the others. */
+void ls_schema_raise(struct ls_schema_objects *objects, const struct ls_app_table *table);
 void ls_schema_objects_fini(struct ls_schema_objects *objects);
 
 /* Version of the tables in this database: 0 none. -1 with *err. */

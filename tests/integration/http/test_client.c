@@ -279,6 +279,35 @@ static void http__kept_connection_dies_unanswered__nothing_is_sent_twice(void **
     tear_down(&fixture);
 }
 
+static void http__sends__are_counted_as_often_as_they_happen(void **state)
+{
+    struct fixture fixture;
+    char url[128];
+    int read = 0, lost = 0, write = 0, none = 0;
+
+    set_up(&fixture, NULL);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", test_free_port());
+    begin(&fixture, "/status/500", (struct ls_http_request){.sends = &read});
+    run_until(&fixture, 1, 0);
+    assert_int_equal(read, 1);
+    begin(&fixture, "/close", (struct ls_http_request){.idempotent = true, .sends = &lost});
+    run_until(&fixture, 1, 1);
+    begin(&fixture, "/x", (struct ls_http_request){.sends = &read});
+    run_until(&fixture, 2, 1);
+    assert_int_equal(read, 2);
+    begin(&fixture, "/close",
+          (struct ls_http_request){
+              .method = "POST", .body = "pay", .body_length = 3, .sends = &write});
+    run_until(&fixture, 2, 2);
+    assert_int_equal(write, 1);
+    assert_int_equal(lost, 2); /* the kept connection died: libcurl sent it again */
+    assert_int_equal(test_http_requests(fixture.server), read + lost + write);
+    begin(&fixture, "", (struct ls_http_request){.url = url, .sends = &none});
+    run_until(&fixture, 2, 3);
+    assert_int_equal(none, 0);
+    tear_down(&fixture);
+}
+
 static void http__bad_answers__are_named(void **state)
 {
     struct fixture fixture;
@@ -542,6 +571,7 @@ int main(void)
         cmocka_unit_test(http__nothing_sent__is_network),
         cmocka_unit_test(http__no_answer__is_lost),
         cmocka_unit_test(http__kept_connection_dies_unanswered__nothing_is_sent_twice),
+        cmocka_unit_test(http__sends__are_counted_as_often_as_they_happen),
         cmocka_unit_test(http__bad_answers__are_named),
         cmocka_unit_test(http__junk_on_a_kept_connection__says_nothing_about_the_server),
         cmocka_unit_test(http__bad_requests__are_refused_by_the_callback),

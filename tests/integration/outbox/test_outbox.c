@@ -177,6 +177,29 @@ static void hybrid__critical_at_once__the_rest_with_the_batch(void **state)
     scene_end(&scene);
 }
 
+static void raised__by_the_application__goes_at_once_in_the_high_lane(void **state)
+{
+    struct scene scene = scene_new("batch, every: 1h");
+
+    make_products(&scene, 5);
+    sql(scene.world, "DELETE FROM lockstep_dirty");
+    start(&scene, 0, 0);
+    run_for(&scene, 200); /* the first, empty batch */
+    sql(scene.world, "BEGIN; UPDATE products SET name = 'x'; "
+                     "INSERT INTO lockstep_raise_products (id) VALUES (3); COMMIT");
+    expect(&scene, 1, "LLEN", HIGH);
+    assert_string_equal(test_redis_text(scene.redis, "LINDEX", HIGH, "0", NULL),
+                        "@shop-eu/product/l-3");
+    run_for(&scene, 200);
+    assert_int_equal(test_redis_int(scene.redis, "LLEN", NORMAL, NULL), 0);
+    /* Later, too; and what does not wait is not made to. */
+    sql(scene.world, "INSERT INTO lockstep_raise_products (id) VALUES (5), (99)");
+    expect(&scene, 2, "LLEN", HIGH);
+    assert_int_equal(sql_int(scene.world, "SELECT count(*) FROM lockstep_dirty"), 5);
+    assert_int_equal(sql_int(scene.world, "SELECT count(*) FROM lockstep_raise_products"), 2);
+    scene_end(&scene);
+}
+
 static void batch__drained_until_empty__then_says_so_when_it_is_done(void **state)
 {
     struct scene scene = scene_new("batch, every: 1h, batch: 100");
@@ -331,6 +354,7 @@ int main(void)
         cmocka_unit_test(change__in_real_time__is_a_keyed_job_in_the_high_lane_within_moments),
         cmocka_unit_test(changes__more_than_a_page__all_arrive),
         cmocka_unit_test(hybrid__critical_at_once__the_rest_with_the_batch),
+        cmocka_unit_test(raised__by_the_application__goes_at_once_in_the_high_lane),
         cmocka_unit_test(batch__drained_until_empty__then_says_so_when_it_is_done),
         cmocka_unit_test(backfill_marks__go_to_the_low_lane),
         cmocka_unit_test(backfill_marks__do_not_wait_for_the_batch),

@@ -101,7 +101,31 @@ static void auth_begin(void *self, struct ls_run *run)
     ls_run_fail(run, &err);
 }
 
+static void on_drawn(void *arg, int count)
+{
+    struct ls_run *run = arg;
+
+    assert_in_range(count, 1, 3);
+    ls_run_ungrant(run, count - 1);
+    ls_run_spent(run, 1);
+    ls_run_count(run, "drawn", 1);
+    ls_run_ok(run);
+}
+
+/* Draws from a budget: one at a time, later, and not at all for a run that has ended. */
+static void draw_begin(void *self, struct ls_run *run)
+{
+    ls_run_take(run, 3, on_drawn, run);
+    if (ls_run_data(run).length) /* {"quit":true} */
+        ls_run_ok(run);
+}
+
+static void draw_cancel(void *self, struct ls_run *run)
+{
+}
+
 static struct ls_handler table[] = {
+    {.kind = "draw", .begin = draw_begin, .cancel = draw_cancel},
     {.kind = "again", .begin = again_begin},
     {.kind = "keep", .begin = keep_begin, .cancel = keep_cancel},
     {.kind = "late", .begin = late_begin, .cancel = late_cancel},
@@ -207,6 +231,24 @@ static void handler__auth_error__parks_the_account_and_loses_nothing(void **stat
     test_redis_stop(redis);
 }
 
+static void handler__takes__are_granted_later_and_forgotten_at_the_end(void **state)
+{
+    struct test_redis *redis = test_redis_start(NULL);
+    struct test_runner *runner = test_runner_start(redis->url, NULL);
+    int i;
+
+    for (i = 0; i < 50; i++) {
+        push_raw(redis, "{\"kind\":\"draw\"}");
+        push_raw(redis, "{\"kind\":\"draw\",\"data\":{\"quit\":true}}");
+    }
+    assert_true(wait_counter(redis, "done", 100, 8000));
+    assert_true(wait_counter(redis, "drawn", 50, 8000));
+    assert_int_equal(test_runner_stop(runner, 8000), 0);
+    assert_int_equal(counter(redis, "drawn"), 50);
+    assert_int_equal(jobs_left(redis), 0);
+    test_redis_stop(redis);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +256,7 @@ int main(void)
         cmocka_unit_test(handler__checkpoint__survives_the_process),
         cmocka_unit_test(handler__store_errors__cost_no_attempt),
         cmocka_unit_test(handler__auth_error__parks_the_account_and_loses_nothing),
+        cmocka_unit_test(handler__takes__are_granted_later_and_forgotten_at_the_end),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

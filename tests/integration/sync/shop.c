@@ -145,9 +145,10 @@ void shop_flush(struct shop *shop)
         bring_home(shop, 0);
 }
 
-static void count_request(struct shop *shop)
+static void count_request(struct shop *shop, struct ls_remote_call *call)
 {
     shop->requests++;
+    call->requests++;
     for (size_t i = 0; i < shop->late_count; i++)
         if (--shop->late[i].due <= 0)
             bring_home(shop, i--);
@@ -155,9 +156,9 @@ static void count_request(struct shop *shop)
 
 /* ---- the connector ---- */
 
-static enum shop_trouble ask_trouble(struct shop *shop, bool write)
+static enum shop_trouble ask_trouble(struct shop *shop, struct ls_remote_call *call, bool write)
 {
-    count_request(shop);
+    count_request(shop, call);
     return shop->trouble ? shop->trouble(shop, write) : SHOP_WELL;
 }
 
@@ -206,17 +207,26 @@ static void fail_by(enum shop_trouble trouble, struct ls_err *err)
 
 static struct ls_remote_call *end_read(struct ls_remote_call *call, struct shop *shop)
 {
-    enum shop_trouble trouble = ask_trouble(shop, false);
+    enum shop_trouble trouble = ask_trouble(shop, call, false);
     struct ls_err err = LS_ERR_INIT;
 
     call->page.remote_ms = shop->now_ms;
-    if (trouble == SHOP_WELL) {
+    if (trouble == SHOP_SILENT) {
+        shop->silent++;
+    } else if (trouble == SHOP_WELL) {
         ls_remote_call_later(call, NULL);
     } else {
         fail_by(trouble == SHOP_BUSY ? trouble : SHOP_REFUSED, &err);
         ls_remote_call_later(call, &err);
     }
     return call;
+}
+
+void shop_speak(struct ls_connector *connector)
+{
+    for (struct ls_remote_call *call = connector->calls; call; call = call->next)
+        if (!call->timer)
+            ls_remote_call_later(call, NULL);
 }
 
 static bool is_listed(const struct ls_list_query *query, const struct shop_object *object)
@@ -265,6 +275,8 @@ static struct ls_remote_call *get(struct ls_connector *connector, const struct l
     struct ls_remote_call *call = ls_remote_call_begin(connector, sizeof *call);
 
     shop->gets++;
+    for (int i = 1; i < shop->get_cost; i++)
+        count_request(shop, call);
     for (size_t i = 0; i < count; i++) {
         const struct shop_object *object = shop_get(shop, strtoll(ids[i], NULL, 10));
         if (object)
@@ -355,7 +367,7 @@ static struct ls_remote_call *write_single(struct ls_connector *connector,
 
     shop->writes++;
     call->page.remote_ms = shop->now_ms;
-    write_one(shop, &call->page, mapping, write, ask_trouble(shop, true));
+    write_one(shop, &call->page, mapping, write, ask_trouble(shop, call, true));
     ls_remote_call_later(call, call->page.items[0].error.code ? &call->page.items[0].error : NULL);
     return call;
 }
@@ -366,7 +378,7 @@ static struct ls_remote_call *write_batch(struct ls_connector *connector,
 {
     struct shop *shop = connector->self;
     struct ls_remote_call *call = ls_remote_call_begin(connector, sizeof *call);
-    enum shop_trouble trouble = ask_trouble(shop, true);
+    enum shop_trouble trouble = ask_trouble(shop, call, true);
     struct ls_err err = LS_ERR_INIT;
 
     shop->batches++;

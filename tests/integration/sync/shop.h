@@ -18,12 +18,13 @@ struct shop_object {
 /* What happens to a write (or, the first three, to any request). */
 enum shop_trouble {
     SHOP_WELL,
-    SHOP_REFUSED,     /* LS_E_NETWORK: nothing left */
-    SHOP_BUSY,        /* LS_E_THROTTLED */
-    SHOP_LOST_BEFORE, /* no answer, no effect */
-    SHOP_LOST_AFTER,  /* no answer, but it took effect */
-    SHOP_LATE,        /* no answer, and the effect comes many requests later */
-    SHOP_FAILED_AFTER /* LS_E_TRANSIENT, but it took effect */
+    SHOP_REFUSED,      /* LS_E_NETWORK: nothing left */
+    SHOP_BUSY,         /* LS_E_THROTTLED */
+    SHOP_LOST_BEFORE,  /* no answer, no effect */
+    SHOP_LOST_AFTER,   /* no answer, but it took effect */
+    SHOP_LATE,         /* no answer, and the effect comes many requests later */
+    SHOP_FAILED_AFTER, /* LS_E_TRANSIENT, but it took effect */
+    SHOP_SILENT        /* reads alone: no answer until shop_speak */
 };
 
 struct shop_late {
@@ -42,7 +43,9 @@ struct shop {
     int64_t stamp_ms; /* granularity of modified stamps */
     int64_t next_id;
     int gets, lists, finds, writes, batches, creates, updates, requests;
-    int tangled; /* objects with the same match value, ever */
+    int silent;   /* calls that were left without an answer */
+    int get_cost; /* requests that a get takes; 0: one */
+    int tangled;  /* objects with the same match value, ever */
     enum shop_trouble (*trouble)(struct shop *shop,
                                  bool write); /* asked for each request; NULL: well */
     const char *refuse; /* match value of an object whose content is refused */
@@ -66,6 +69,8 @@ void shop_edit(struct shop *shop, struct shop_object *object, int field, const c
                bool silently);
 struct shop_object *shop_find(struct shop *shop, const char *match);
 struct shop_object *shop_get(struct shop *shop, int64_t id);
+/* Answer what was left without an answer. */
+void shop_speak(struct ls_connector *connector);
 /* Bring home the late effects now. */
 void shop_flush(struct shop *shop);
 

@@ -232,7 +232,7 @@ struct one {
     struct world *world;
     char *uid;
     int *left;
-    int64_t first_gen;
+    int requests;
 };
 
 struct round {
@@ -255,6 +255,7 @@ static void on_one(void *arg, const struct ls_reconcile_result *result, const st
         begin_one(one, true);
         return;
     }
+    one->world->told += one->requests;
     --*one->left;
 }
 
@@ -269,7 +270,8 @@ static void begin_one(struct one *one, bool absent)
                                                       .uid = one->uid,
                                                       .fence = ++one->world->fence,
                                                       .absent = absent,
-                                                      .may_write = may_write},
+                                                      .may_write = may_write,
+                                                      .requests = &one->requests},
                        on_one, one);
 }
 
@@ -359,7 +361,7 @@ static void on_filled(void *arg, const struct ls_feed_progress *progress, const 
 
 int world_backfill(struct world *world)
 {
-    ls_backfill_begin(world->sync, NULL, on_filled, world);
+    ls_backfill_begin(world->sync, NULL, NULL, on_filled, world);
     world_wait(world);
     return world->err.code ? -1 : 0;
 }

@@ -31,6 +31,7 @@ struct world {
     char why[512];
     int failures; /* runs that ended with an error, in the last drain */
     struct ls_err last_failure;
+    int told; /* requests that the runs of all drains say they made */
     bool may_not_write;
 };
 

@@ -267,6 +267,77 @@ static void config__handlers__a_library_that_is_not_there_is_a_warning(void **st
                         "cannot read '/nonexistent/a.so': No such file or directory");
 }
 
+static void config__schedules__are_checked(void **state)
+{
+#define SCHEDULE "schedules:\n  s: "
+#define SHOP \
+    "accounts: {shop: {platform: woocommerce, url: https://a, queue: q}}\nqueues: {q: {}}\n"
+    struct ls_config *config;
+    struct ls_buf text = {0};
+    struct ls_err err;
+
+    config = must_parse(SHOP SCHEDULE "{cron: '0 3 * * mon', kind: noop, account: shop}\n"
+                                      "  t: {every: 1s, kind: noop, queue: q, data: '[1]'}\n");
+    assert_int_equal(config->schedule_count, 2);
+    assert_string_equal(config->schedules[0].zone, "UTC");
+    assert_int_equal(config->schedules[1].every_ms, 1000);
+    ls_config_free(config);
+
+    must_fail(SCHEDULE "{kind: noop}\n", "f.yaml:2:3: schedule 's' has neither 'cron' nor 'every'",
+              "cron: '0 3 * * 1-5', or every: 5m");
+    must_fail(SCHEDULE "{kind: noop, cron: '@daily', every: 5m}\n",
+              "f.yaml:2:42: schedule 's' has both 'cron' and 'every'", NULL);
+    must_fail(SCHEDULE "{kind: noop, every: -5m}\n", "f.yaml:2:26: 'every' cannot be '-5m'",
+              "a duration with its unit: 250ms, 10s, 5m, 6h, 7d");
+    must_fail(SCHEDULE "{kind: noop, every: 500ms}\n", "f.yaml:2:26: 'every' cannot be '500ms'",
+              NULL);
+    must_fail(SCHEDULE "{kind: noop, cron: '0 25 * * *'}\n", "f.yaml:2:25: the hour cannot be '25'",
+              "0 to 23");
+    must_fail(SCHEDULE "{kind: noop, cron: '0 0 30 2 *'}\n",
+              "f.yaml:2:25: this schedule never fires", "none of its months has such a day");
+    must_fail(SCHEDULE "{kind: noop, cron: '0 3 * *'}\n",
+              "f.yaml:2:25: a cron expression has five fields, not 4", NULL);
+    must_fail(SCHEDULE "{kind: noop, cron: '@daily', zone: ../x}\n",
+              "f.yaml:2:41: '../x' is no name of a time zone", NULL);
+    setenv("TZDIR", "/nowhere", 1);
+    must_fail(SCHEDULE "{kind: noop, cron: '@daily', zone: Europe/Berlin}\n",
+              "f.yaml:2:41: time zone 'Europe/Berlin' is not known: there is no tz "
+              "database at '/nowhere'",
+              "install the package tzdata, or set TZDIR; UTC works without");
+    unsetenv("TZDIR");
+    if (access("/usr/share/zoneinfo/Europe/Berlin", F_OK) == 0) {
+        must_fail(SCHEDULE "{kind: noop, cron: '@daily', zone: Europe/Berlim}\n",
+                  "f.yaml:2:41: there is no time zone 'Europe/Berlim'", NULL);
+        config = must_parse(SCHEDULE "{kind: noop, cron: '@daily', zone: Europe/Berlin}\n");
+        ls_config_free(config);
+    }
+    must_fail(SCHEDULE "{every: 5m}\n", "f.yaml:2:6: 'kind' is missing", NULL);
+    must_fail(SCHEDULE "{every: 5m, kind: nop}\n", "f.yaml:2:24: unknown kind 'nop'",
+              "did you mean 'noop'?");
+    must_fail(SCHEDULE "{every: 5m, kind: mail}\n", "f.yaml:2:24: unknown kind 'mail'", NULL);
+    config =
+        must_parse("handlers: {mail: {library: ./mail.so}}\n" SCHEDULE "{every: 5m, kind: mail}\n");
+    ls_config_free(config);
+    must_fail(SHOP SCHEDULE "{every: 5m, kind: noop, account: shup}\n",
+              "f.yaml:4:39: there is no account 'shup'", "did you mean 'shop'?");
+    must_fail(SCHEDULE "{every: 5m, kind: noop, queue: z}\n", "f.yaml:2:37: there is no queue 'z'",
+              NULL);
+    must_fail(SHOP SCHEDULE "{every: 5m, kind: noop, account: shop, queue: default}\n",
+              "f.yaml:4:52: account 'shop' belongs to queue 'q', not to 'default'",
+              "leave 'queue' out");
+    must_fail(SCHEDULE "{every: 5m, kind: noop, data: '{a: 1}'}\n",
+              "f.yaml:2:36: 'data' is not valid JSON", NULL);
+    must_fail(SCHEDULE "{every: 5m, kind: noop, key: 'a\"b'}\n",
+              "f.yaml:2:35: 'key' has a character that is not allowed: 'a\"b'", NULL);
+    ls_buf_puts(&text, SCHEDULE "{every: 5m, kind: noop, data: '\"");
+    for (int i = 0; i < 65530; i++)
+        ls_buf_putc(&text, 'x');
+    ls_buf_puts(&text, "\"'}\n");
+    assert_null(parse(text.data, &err)); /* the data alone would fit, the job does not */
+    assert_non_null(strstr(err.text, "f.yaml:2:36: the job has 65"));
+    ls_buf_fini(&text);
+}
+
 static void config__variables_and_files__are_inserted_and_never_shown(void **state)
 {
     char dir[] = "/tmp/ls-config-XXXXXX";
@@ -581,6 +652,7 @@ int main(void)
         cmocka_unit_test(config__references_of_a_sync__are_checked),
         cmocka_unit_test(config__handlers__have_kinds_of_their_own),
         cmocka_unit_test(config__handlers__a_library_that_is_not_there_is_a_warning),
+        cmocka_unit_test(config__schedules__are_checked),
         cmocka_unit_test(config__variables_and_files__are_inserted_and_never_shown),
         cmocka_unit_test(config__aliases__are_shared_merged_and_bounded),
         cmocka_unit_test(config__environment__overrides_the_file),

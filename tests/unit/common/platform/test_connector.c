@@ -28,6 +28,7 @@ static struct ls_remote_call *list(struct ls_connector *connector,
     struct ls_remote_call *call = ls_remote_call_begin(connector, sizeof *call);
 
     (void)query;
+    call->requests++;
     ls_remote_page_add(&call->page, NULL)->id = ls_xstrdup("1");
     ls_remote_call_later(call, NULL);
     return call;
@@ -53,6 +54,8 @@ static const struct ls_connector_ops ops = {.platform = "test",
 
 struct outcome {
     int calls;
+    struct ls_remote_call *call;
+    int requests;
     size_t count;
     struct ls_err err;
     struct ls_connector *free_this;
@@ -63,6 +66,7 @@ static void on_done(void *arg, const struct ls_remote_page *page, const struct l
     struct outcome *outcome = arg;
 
     outcome->calls++;
+    outcome->requests = ls_remote_requests(outcome->call);
     outcome->count = page ? page->count : 0;
     if (err)
         outcome->err = *err;
@@ -87,10 +91,12 @@ static void call__of_a_known_entity__ends_once_and_later(void **state)
     uv_loop_init(&loop);
     connector = ls_connector_new_with(&ops, NULL, &loop, "a");
     outcome.free_this = connector; /* from within done: the last thing a caller may do */
-    ls_connector_list(connector, &(struct ls_list_query){.mapping = &mapping}, on_done, &outcome);
+    outcome.call = ls_connector_list(connector, &(struct ls_list_query){.mapping = &mapping},
+                                     on_done, &outcome);
     assert_int_equal(outcome.calls, 0);
     run(&loop);
     assert_int_equal(outcome.calls, 1);
+    assert_int_equal(outcome.requests, 1);
     assert_int_equal(outcome.count, 1);
     assert_int_equal(released, 1);
     assert_int_equal(freed, 1);
@@ -106,9 +112,11 @@ static void call__of_an_unknown_entity__is_unsupported(void **state)
     (void)state;
     uv_loop_init(&loop);
     connector = ls_connector_new_with(&ops, NULL, &loop, "a");
-    ls_connector_list(connector, &(struct ls_list_query){.mapping = &mapping}, on_done, &outcome);
+    outcome.call = ls_connector_list(connector, &(struct ls_list_query){.mapping = &mapping},
+                                     on_done, &outcome);
     run(&loop);
     assert_int_equal(outcome.err.code, LS_E_UNSUPPORTED);
+    assert_int_equal(outcome.requests, 0);
     assert_string_equal(outcome.err.text, "test 'a' has no entity 'order'");
     ls_connector_free(connector);
 }

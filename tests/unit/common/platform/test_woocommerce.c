@@ -89,6 +89,8 @@ struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request
     }
     if (stamp)
         last_timestamp_s = strtoll(stamp + strlen("oauth_timestamp="), NULL, 10);
+    if (request->sends)
+        ++*request->sends;
     call->done = done;
     call->arg = arg;
     uv_timer_init(&loop, &call->timer);
@@ -117,6 +119,8 @@ static struct ls_record record;
 
 struct result {
     int calls;
+    struct ls_remote_call *call; /* NULL: its requests are not asked for */
+    int requests;
     size_t count;
     char ids[16][24];
     struct ls_err errors[16];
@@ -129,6 +133,7 @@ static void on_done(void *arg, const struct ls_remote_page *page, const struct l
     struct result *result = arg;
 
     result->calls++;
+    result->requests = ls_remote_requests(result->call);
     if (err) {
         result->err = *err;
         return;
@@ -216,8 +221,9 @@ static void signature__refused_twice__is_an_auth_error(void **state)
 
     SCRIPT({"GET", "", NULL, 401, REFUSED("Invalid timestamp."), 0, 0},
            {"GET", "", NULL, 401, REFUSED("Invalid timestamp."), 0, 0});
-    ls_connector_probe(connector, mapping, on_done, &result);
+    result.call = ls_connector_probe(connector, mapping, on_done, &result);
     assert_int_equal(run(&result)->err.code, LS_E_AUTH);
+    assert_int_equal(result.requests, 2);
 }
 
 static void
@@ -265,12 +271,13 @@ static void list__row_of_the_page_before_is_gone__steps_back_until_it_knows_the_
     SCRIPT({"GET", "offset=9&", NULL, 200, "[{\"id\":15},{\"id\":16}]", 12, 0},
            {"GET", "offset=8&", NULL, 200, "[{\"id\":14},{\"id\":15},{\"id\":16}]", 12, 0},
            {"GET", "offset=6&", NULL, 200, "[{\"id\":12},{\"id\":13},{\"id\":14}]", 12, 0});
-    ls_connector_list(
+    result.call = ls_connector_list(
         connector,
         &(struct ls_list_query){.mapping = mapping, .limit = 2, .cursor = "w1 any 9 12 0 0"},
         on_done, &result);
     /* the first answer has its first row above 12, so has the second */
     assert_int_equal(run(&result)->count, 2);
+    assert_int_equal(result.requests, 3);
     assert_string_equal(result.ids[0], "13");
     assert_string_equal(result.ids[1], "14");
     assert_string_equal(result.next, "w1 any 8 14 0 0");
@@ -419,8 +426,9 @@ static void batch__too_large_for_the_web_server__is_halved(void **state)
             "{\"update\":[{\"id\":4},{\"id\":5,\"error\":{\"code\":\"woocommerce_rest_product_"
             "invalid_id\",\"message\":\"\",\"data\":{\"status\":400}}}]}",
             0, 0});
-    ls_connector_write_batch(connector, mapping, five_updates(), 5, on_done, &result);
+    result.call = ls_connector_write_batch(connector, mapping, five_updates(), 5, on_done, &result);
     assert_int_equal(run(&result)->count, 5);
+    assert_int_equal(result.requests, 5);
     assert_int_equal(result.errors[0].code, LS_E_NONE);
     assert_int_equal(result.errors[2].code, LS_E_TOO_BIG);
     assert_int_equal(result.errors[3].code, LS_E_NONE);

@@ -16,11 +16,14 @@
 struct ask {
     const char *id, *key, *queue;
     int64_t limit, wait_ms;
+    /* cancel: where it was found. */
+    char found[LS_QUEUE_NAME_MAX + 1];
+    bool runs;
 };
 
-static int show(struct ls_cli *cli, const struct ask *ask);
-static int cancel(struct ls_cli *cli, const struct ask *ask);
-static int result(struct ls_cli *cli, const struct ask *ask);
+static int show(struct ls_cli *cli, struct ask *ask);
+static int cancel(struct ls_cli *cli, struct ask *ask);
+static int result(struct ls_cli *cli, struct ask *ask);
 
 static int run(struct ls_cli *cli, int argc, char **argv)
 {
@@ -176,7 +179,7 @@ static void print_json(const char *id, const char *queue, const char *state,
 }
 
 /* Where it is in one queue, and what is told of it. 1 found, 0 not, -1. */
-static int show_in(struct ls_cli *cli, const char *queue, const struct ask *ask, struct ls_err *err)
+static int show_in(struct ls_cli *cli, const char *queue, struct ask *ask, struct ls_err *err)
 {
     struct ls_span id = ls_span_of(ask->id);
     struct ls_find_job found = {0};
@@ -211,8 +214,8 @@ static int show_in(struct ls_cli *cli, const char *queue, const struct ask *ask,
 }
 
 /* Each queue in turn, or the one that was named, until ask_in answers something else than 0. */
-static int each_queue(struct ls_cli *cli, const struct ask *ask,
-                      int (*ask_in)(struct ls_cli *cli, const char *queue, const struct ask *ask,
+static int each_queue(struct ls_cli *cli, struct ask *ask,
+                      int (*ask_in)(struct ls_cli *cli, const char *queue, struct ask *ask,
                                     struct ls_err *err),
                       struct ls_err *err)
 {
@@ -229,7 +232,7 @@ static int each_queue(struct ls_cli *cli, const struct ask *ask,
     return result;
 }
 
-static int show(struct ls_cli *cli, const struct ask *ask)
+static int show(struct ls_cli *cli, struct ask *ask)
 {
     struct ls_err err = LS_ERR_INIT;
     int result = each_queue(cli, ask, show_in, &err);
@@ -246,8 +249,7 @@ static int show(struct ls_cli *cli, const struct ask *ask)
 /* ---- what came of it ---- */
 
 /* Is there a state in this queue? 1 and the exit code are told by its outcome. */
-static int result_in(struct ls_cli *cli, const char *queue, const struct ask *ask,
-                     struct ls_err *err)
+static int result_in(struct ls_cli *cli, const char *queue, struct ask *ask, struct ls_err *err)
 {
     struct ls_redis_sync *redis = ls_cli_redis(cli, err);
     struct ls_span id = ls_span_of(ask->id);
@@ -280,7 +282,7 @@ done:
     return answer;
 }
 
-static int result(struct ls_cli *cli, const struct ask *ask)
+static int result(struct ls_cli *cli, struct ask *ask)
 {
     struct ls_err err = LS_ERR_INIT;
     int answer = each_queue(cli, ask, result_in, &err);
@@ -297,34 +299,83 @@ static int result(struct ls_cli *cli, const struct ask *ask)
 
 /* ---- cancelling ---- */
 
-static const char *describe(const struct ls_cancelled *done, bool by_key)
+/* Does the queue hold what is to be cancelled? 1, 0, -1. */
+static int holds(struct ls_cli *cli, const char *queue, struct ask *ask, struct ls_err *err)
 {
-    if (done->running)
-        return "it runs: asked to stop";
-    if (done->dropped)
-        return "dropped";
-    if (by_key)
-        return "nothing of this key waits or runs";
-    return done->added ? "will be dropped when it is claimed" : "was cancelled before";
-}
-
-static int cancel(struct ls_cli *cli, const struct ask *ask)
-{
-    const struct ls_envelope words = {
-        .kind = LS_SPAN("any"), .id = ls_span_of(ask->id), .key = ls_span_of(ask->key)};
-    struct ls_cancel what = {.ids = &words.id, .count = words.id.length > 0, .key = words.key};
-    char status[LS_KEY_SIZE];
-    struct ls_cancelled done = {0};
-    struct ls_err err = LS_ERR_INIT;
+    struct ls_find_job found = {0};
     const struct ls_reply *reply;
     struct ls_keys keys = {0};
     struct ls_cmd cmd = {0};
     int result;
 
+    if (ls_keys_init(&keys, queue, err) < 0)
+        return -1;
+    if (ask->key) {
+        ls_cmd_start(&cmd, "HEXISTS");
+        ls_cmd_puts(&cmd, keys.keys);
+        ls_cmd_puts(&cmd, ask->key);
+        result = ls_cli_send(cli, &cmd, &reply, err) < 0 ? -1 : ls_reply_int(reply, 0) != 0;
+    } else {
+        result = ls_find_job(cli, &keys, ls_span_of(ask->id), ask->limit, &found, err);
+        if (result == 1 && strcmp(found.state, "dead") == 0)
+            result = 0;
+        ask->runs = result == 1 && *found.fence;
+    }
+    if (result == 1)
+        snprintf(ask->found, sizeof ask->found, "%s", queue);
+    ls_buf_fini(&found.text);
+    ls_cmd_fini(&cmd);
+    ls_keys_fini(&keys);
+    return result;
+}
+
+static const char *describe(const struct ask *ask, const struct ls_cancelled *done)
+{
+    if (done->running || ask->runs)
+        return "it runs: asked to stop";
+    if (done->dropped)
+        return "dropped";
+    if (ask->key)
+        return "nothing of this key waits or runs";
+    return done->added ? "will be dropped when it is claimed" : "was cancelled before";
+}
+
+static void report(struct ls_cli *cli, const struct ask *ask, const struct ls_cancelled *done)
+{
+    bool runs = done->running || ask->runs;
+
+    if (cli->json)
+        printf("{\"cancelled\": %s, \"queue\": \"%s\", \"new\": %s, \"dropped\": %lld, "
+               "\"running\": %s}\n",
+               ask->id || done->dropped || runs ? "true" : "false", ask->queue,
+               done->added ? "true" : "false", (long long)done->dropped, runs ? "true" : "false");
+    else
+        puts(describe(ask, done));
+    if (ask->id && !*ask->found)
+        ls_cli_note(cli, "no such job is in Redis now: queue '%s' remembers the id for a month",
+                    ask->queue);
+}
+
+static int cancel(struct ls_cli *cli, struct ask *ask)
+{
+    const struct ls_envelope words = {
+        .kind = LS_SPAN("any"), .id = ls_span_of(ask->id), .key = ls_span_of(ask->key)};
+    struct ls_cancel what = {.ids = &words.id, .count = words.id.length > 0, .key = words.key};
+    struct ls_cancelled done = {0};
+    struct ls_err err = LS_ERR_INIT;
+    const struct ls_reply *reply;
+    struct ls_keys keys = {0};
+    struct ls_cmd cmd = {0};
+    char status[LS_KEY_SIZE];
+    int result;
+
     if (!words.id.length && !words.key.length)
         return ls_cli_misused(cli, "the id or key is empty");
-    if (ls_envelope_check(&words, &err) < 0 ||
-        ls_keys_init(&keys, ask->queue ? ask->queue : "default", &err) < 0)
+    if (ls_envelope_check(&words, &err) < 0 || each_queue(cli, ask, holds, &err) < 0)
+        return ls_cli_failed(cli, &err);
+    if (!ask->queue)
+        ask->queue = *ask->found ? ask->found : "default";
+    if (ls_keys_init(&keys, ask->queue, &err) < 0)
         return ls_cli_failed(cli, &err);
     if (what.count)
         what.status_key = ls_keys_status(&keys, words.id, status);
@@ -336,13 +387,7 @@ static int cancel(struct ls_cli *cli, const struct ask *ask)
     ls_keys_fini(&keys);
     if (result < 0)
         return ls_cli_failed(cli, &err);
-    if (cli->json)
-        printf("{\"cancelled\": %s, \"new\": %s, \"dropped\": %lld, \"running\": %s}\n",
-               ask->id || done.dropped || done.running ? "true" : "false",
-               done.added ? "true" : "false", (long long)done.dropped,
-               done.running ? "true" : "false");
-    else
-        puts(describe(&done, ask->key != NULL));
+    report(cli, ask, &done);
     return LS_EXIT_OK;
 }
 
@@ -356,5 +401,5 @@ const struct ls_command ls_command_job = {
     "'result' tells how a job stands that was pushed with --result or --wait: exit 0 done, or not\n"
     "ended yet; 1 dead or cancelled, or nothing is known of it.\n"
     "'cancel' drops a job when its turn comes, one with a key at once; one that runs is asked to\n"
-    "stop and ends soon.\n",
+    "stop and ends soon. It looks for the job's queue as 'show' does.\n",
     run};

@@ -110,6 +110,12 @@ test('a scheduler that dies meanwhile is replaced and goes on watching', withSta
     assert.equal(await pool.ended(), 0);
 }));
 
+test('schedules do not keep it going', withStage(async (stage) => {
+    const { run } = await prepare(stage, 'schedules: {pulse: {every: 1s, kind: noop}, yearly: {cron: "0 0 1 1 *", kind: noop}}');
+
+    assert.equal(await (await run('--timeout', '30s')).ended(), 0);
+}));
+
 test('misuse is named', withStage(async (stage) => {
     for (const [words, why] of [
         [['up', '--until-empty', '--role', 'runner'], /needs a whole pool/],

@@ -2,8 +2,12 @@
 // test's own, mostly with the test in the part of the runner.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { CLI, httpJob, places, pushRaw, until, withStage } from '../../support/stage.mjs';
+
+// A build without libyaml reads no configuration files.
+const skip = process.env.LS_WITH_YAML === '0' && 'built without libyaml';
 
 async function prepare(stage) {
     const server = await stage.redis();
@@ -56,6 +60,15 @@ test('push --mode and --debounce: how jobs of one key meet', withStage(async (st
     ok(['push', 'noop', '--key', 'd', '--debounce', '2h', '--max-wait', '90m']);
     const moved = Number(await redis.call('ZSCORE', key('delayed'), '@d')) - first;
     assert.ok(moved > 29 * 60_000 && moved <= 30 * 60_000, `moved by ${moved} ms`);
+}));
+
+test("push takes the kinds of the configuration's handlers", { skip }, withStage(async (stage) => {
+    const { run, ok } = await prepare(stage);
+
+    assert.match(run(['push', 'thumbnail']).err, /unknown kind 'thumbnail'/);
+    writeFileSync(stage.path('lockstep.yaml'), 'handlers: {thumbnail: {library: ./thumbnail.so}}\n');
+    ok(['push', 'thumbnail']);
+    assert.equal(run(['push', 'thumbnial']).status, 2);
 }));
 
 test('bad words are named and nothing is pushed', withStage(async (stage) => {
@@ -117,7 +130,7 @@ test('--wait prints state and result; dead and cancelled exit 1; what takes long
     assert.equal(run(['push', 'noop', '--id', 'plain', '--wait', '20s']).out, 'known plain\n');
 }));
 
-test('--wait with a real pool: results of handlers, reasons, and a cancelled run', withStage(async (stage) => {
+test('--wait with a real pool: results of handlers, reasons, and a cancelled run', { skip }, withStage(async (stage) => {
     const server = await stage.redis();
     await stage.pool(`redis: ${server.url}\nrunners: 1`);
     const env = { LOCKSTEP_REDIS: server.url };
@@ -226,11 +239,19 @@ test('job cancel: by id, by key', withStage(async (stage) => {
     assert.match(ok(['job', 'cancel', 'a']).out, /cancelled before/);
     assert.deepEqual([run(['job', 'result', 'a']).status, run(['job', 'result', 'a']).out], [1, 'cancelled a\n']);
     ok(['push', 'noop', '--key', 'k']);
-    assert.deepEqual(json(['job', 'cancel', '--key', 'k']), { cancelled: true, new: false, dropped: 1, running: false });
+    assert.deepEqual(json(['job', 'cancel', '--key', 'k']), { cancelled: true, queue: 'default', new: false, dropped: 1, running: false });
     assert.match(ok(['job', 'cancel', '--key', 'k']).out, /nothing of this key waits or runs/);
     await redis.call('ZADD', key('workers'), Date.now() + 60_000, 'w-1-0011223344556677');
     await redis.call('HSET', key('keys'), 'r', 'running w-1-0011223344556677 17');
     assert.match(ok(['job', 'cancel', '--key', 'r']).out, /asked to stop/);
+    // Whichever queue holds it; one that nobody has seen yet is remembered.
+    ok(['push', 'noop', '--id', 'far', '--queue', 'other']);
+    assert.deepEqual(json(['job', 'cancel', 'far']), { cancelled: true, queue: 'other', new: true, dropped: 0, running: false });
+    ok(['push', 'noop', '--key', 'far', '--queue', 'other']);
+    assert.equal(json(['job', 'cancel', '--key', 'far']).queue, 'other');
+    assert.match(ok(['job', 'cancel', 'unseen']).err, /no such job is in Redis now: queue 'default' remembers the id/);
+    await redis.call('HSET', key('running:w-1-0011223344556677'), '17', '{"id":"runs","kind":"noop"}');
+    assert.match(ok(['job', 'cancel', 'runs']).out, /asked to stop/);
     for (const words of [['cancel'], ['cancel', 'a', '--key', 'k'], ['show', '--key', 'k'], ['cancel', ''], ['cancel', '--key', ''], ['cancel', '--key', 'a"b']]) {
         assert.equal(run(['job', ...words]).status, 2, words.join(' '));
     }
@@ -271,7 +292,7 @@ test('queue drain closes, waits until nothing waits or runs, and leaves it close
     }
 }));
 
-test('queue drain and worker quiet, with real runners', withStage(async (stage) => {
+test('queue drain and worker quiet, with real runners', { skip }, withStage(async (stage) => {
     const server = await stage.redis();
     const pool = await stage.pool(`redis: ${server.url}\nrunners: 1`);
     const redis = await stage.connect(server.socket);

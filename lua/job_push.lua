@@ -24,6 +24,7 @@ local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 --@include lib/count.lua
 --@include lib/room.lua
+--@include lib/ids.lua
 
 local refusal = room()
 if refusal then return refusal end
@@ -47,11 +48,10 @@ for _ = 1, tonumber(ARGV[7]) do
 end
 for _ = 1, tonumber(ARGV[8]) do
   local lane, delay, id, envelope = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local expiry = redis.call('ZSCORE', ids, id)
-  if expiry and tonumber(expiry) > ms then
+  if id_known(id) then
     known = known + 1
   else
-    redis.call('ZADD', ids, ms + ids_ttl, id)
+    id_remember(id)
     if delay > 0 then redis.call('ZADD', delayed, ms + delay, envelope) else redis.call('RPUSH', lanes[lane], envelope) end
     pushed = pushed + 1
   end
@@ -59,7 +59,6 @@ for _ = 1, tonumber(ARGV[8]) do
 end
 if status_ttl > 0 and pushed > 0 then redis.call('SET', status, 'pending', 'PX', status_ttl) end
 count('pushed', pushed)
-local old = redis.call('ZRANGEBYSCORE', ids, '-inf', ms, 'LIMIT', 0, 64)    -- last: a full Redis must refuse the whole push
-if #old > 0 then redis.call('ZREM', ids, unpack(old)) end
+ids_forget()
 if pushed > 0 and redis.call('EXISTS', wake) == 0 then redis.call('LPUSH', wake, '1') end
 return {'OK', ms, pushed, known}

@@ -1,6 +1,8 @@
 /* What no single value shows. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/config/config_internal.h"
 #include "common/config/value.h"
@@ -19,6 +21,7 @@ static void check_leases(struct check *check);
 static void check_queues(struct check *check);
 static void check_accounts(struct check *check);
 static void check_syncs(struct check *check);
+static void check_handlers(struct check *check);
 static void check_sync(struct check *check, const struct ls_config_sync *sync);
 static void check_schedules(struct check *check);
 static void check_pace(struct check *check, const struct ls_config_schedule *schedule);
@@ -36,6 +39,7 @@ void ls_config_cross_check(const struct ls_config *config, const struct ls_yaml_
     check_queues(&check);
     check_accounts(&check);
     check_syncs(&check);
+    check_handlers(&check);
     check_schedules(&check);
     check_sinks(&check);
 }
@@ -201,6 +205,24 @@ static void check_sync(struct check *check, const struct ls_config_sync *sync)
                                 "fields '%s' and '%s' use the same remote field '%s'",
                                 sync->fields[n].name, sync->fields[i].name, sync->fields[i].remote);
         }
+    }
+}
+
+static void check_handlers(struct check *check)
+{
+    for (size_t i = 0; i < check->config->handler_count; i++) {
+        const struct ls_config_handler *handler = &check->config->handlers[i];
+        const struct ls_yaml_node *at = place(check, "handlers", handler->name, NULL);
+
+        if (ls_kind_known(handler->name, strlen(handler->name))) {
+            ls_config_error(check->report, at, "'%s' is a kind of lockstep's own", handler->name);
+            ls_config_hint(check->report,
+                           "give the handler another name, and push jobs of that kind");
+        }
+        /* It may be there only where the pool runs. */
+        if (handler->library && access(handler->library, R_OK) < 0)
+            ls_config_warn(check->report, place(check, "handlers", handler->name, "library"),
+                           "cannot read '%s': %s", handler->library, strerror(errno));
     }
 }
 

@@ -1,7 +1,9 @@
 #include "common/http/client.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,6 +13,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/http/address.h"
 #include "common/http/retry_after.h"
 
 #define DEFAULT_ACTIVE 256
@@ -40,13 +43,15 @@ struct ls_call {
     struct ls_buf body;
     int sends;    /* how often libcurl began to send it */
     int *counter; /* borrowed: the caller's count of the same */
-    bool has_body, idempotent;
+    bool has_body, idempotent, refuse_private;
     int64_t deadline_ms, connect_timeout_ms;
     size_t max_response_bytes;
 
     struct ls_buf head; /* "name: value\0..." of the last answer */
     struct ls_buf answer;
     bool too_big;
+    bool reached;          /* refuse_private: one of the host's addresses was public */
+    char shunned[96];      /* refuse_private: one that was not, and what it is; "" */
     struct ls_err refusal; /* known at begin, told later */
     char curl_text[CURL_ERROR_SIZE];
 };
@@ -239,6 +244,37 @@ static int on_curl_close(void *arg, curl_socket_t fd)
     return close(fd);
 }
 
+/* -------- public addresses only -------- */
+
+/* A connection is about to be made. What is refused here makes libcurl try the host's next
+ * address. */
+static curl_socket_t on_curl_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct ls_call *call = arg;
+    const char *what = ls_address_refusal(&address->addr);
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (!what) {
+        call->reached = true;
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    }
+    getnameinfo(&address->addr, address->addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+    snprintf(call->shunned, sizeof(call->shunned), "%s (%s)", text, what);
+    return CURL_SOCKET_BAD;
+}
+
+/* The connection may have been made by a request that had no such wish. */
+static bool is_shunned(struct ls_call *call, const char *ip)
+{
+    const char *what = call->refuse_private ? ls_address_text_refusal(ip) : NULL;
+
+    if (!what)
+        return false;
+    call->reached = false;
+    snprintf(call->shunned, sizeof(call->shunned), "%s (%s)", ip ? ip : "?", what);
+    return true;
+}
+
 /* -------- bytes in and out -------- */
 
 /* Just before a request is sent. libcurl would repeat one by itself when a kept connection dies
@@ -247,6 +283,8 @@ static int on_send(void *arg, char *primary_ip, char *local_ip, int primary_port
 {
     struct ls_call *call = arg;
 
+    if (is_shunned(call, primary_ip))
+        return CURL_PREREQFUNC_ABORT;
     if (call->sends++ > 0 && !call->idempotent)
         return CURL_PREREQFUNC_ABORT;
     if (call->counter)
@@ -361,6 +399,8 @@ static void release(struct ls_http *http, struct ls_call *call)
     call->sends = 0;
     call->counter = NULL;
     call->has_body = call->idempotent = call->too_big = false;
+    call->refuse_private = call->reached = false;
+    call->shunned[0] = '\0';
     call->refusal.code = LS_E_NONE;
     call->curl_text[0] = '\0';
     list_add(&http->pool, call);
@@ -414,6 +454,7 @@ static void warm_up(struct ls_call *call)
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_curl_close);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, http->options.user_agent);
@@ -454,7 +495,9 @@ static void set_up(struct ls_call *call, int64_t now_ms)
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
         curl_easy_setopt(easy, CURLOPT_USERPWD, call->userpwd);
     }
-    curl_easy_setopt(easy, CURLOPT_PROXY, is_loopback(call->url) ? "" : NULL);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, call->refuse_private ? on_curl_open : NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY,
+                     call->refuse_private || is_loopback(call->url) ? "" : NULL);
     set_method(call);
 }
 
@@ -590,6 +633,7 @@ struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request
     if (request->body)
         ls_buf_add(&call->body, request->body, request->body_length);
     call->idempotent = request->idempotent;
+    call->refuse_private = request->refuse_private;
     call->counter = request->sends;
     call->deadline_ms =
         now_ms + (request->timeout_ms > 0 ? request->timeout_ms : DEFAULT_TIMEOUT_MS);
@@ -699,6 +743,12 @@ static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
     if (call->too_big) {
         ls_fail(err, LS_E_TOO_BIG, "answer of '%s' exceeds %zu bytes", shown,
                 call->max_response_bytes);
+        return;
+    }
+    if (call->shunned[0] && !call->reached) {
+        ls_fail(err, LS_E_PERMANENT, "'%s' leads to %s: refused", shown, call->shunned);
+        ls_hint(err, "http.refuse_private is on: deliver to a public address, or turn it off");
+        snprintf(err->reason, sizeof(err->reason), "private-address");
         return;
     }
     code = code_of(result, sent, connects > 0);

@@ -10,6 +10,7 @@
  *                   deadline
  *   LS_E_TOO_BIG    the answer exceeds max_response_bytes
  *   LS_E_INVALID    the answer is not HTTP
+ *   LS_E_PERMANENT  refuse_private: the host has no public address; nothing was sent
  *   LS_E_USAGE      the request is malformed (URL, header)
  *   LS_E_CANCELLED  the queue here is full or closing
  * Texts of errors show URLs without user, password and query. */
@@ -51,6 +52,10 @@ struct ls_http_request {
     size_t max_response_bytes;  /* body; 0 = 32 MiB */
     const char *ca_file;        /* NULL: the system's trust store */
     const char *userpwd;        /* "user:password" for Basic; NULL: none */
+    /* Connect to addresses of the public internet only (common/http/address.h), whatever the name
+     * resolves to; asked of the address of each connection, also of one that is kept. No proxy is
+     * used then: behind one the address would be the proxy's choice. */
+    bool refuse_private;
     bool idempotent; /* may be repeated without harm: else a POST never rides on a connection idle
                         for over 5 s */
     int *sends; /* grows by one each time it is sent, by libcurl's own repetitions too; borrowed

@@ -122,17 +122,20 @@ void ls_push_keyed_build(struct ls_cmd *cmd, const struct ls_keys *keys,
     ls_cmd_puts(cmd, keys->stats);
     ls_cmd_puts(cmd, keys->stats_ring);
     ls_cmd_puts(cmd, keys->held);
+    ls_cmd_puts(cmd, keys->ids);
     ls_cmd_puts(cmd, status_key(options, keys));
     ls_cmd_int(cmd, options->bound);
     ls_cmd_int(cmd, status_ttl(options));
     ls_cmd_puts(cmd, modes[jobs[0].mode]);
     ls_cmd_int(cmd, jobs[0].debounce_ms);
     ls_cmd_int(cmd, jobs[0].max_wait_ms);
+    ls_cmd_int(cmd, options->ids_ttl_ms ? options->ids_ttl_ms : LS_IDS_TTL_MS);
     ls_cmd_int(cmd, (int64_t)count);
     for (size_t i = 0; i < count; i++) {
         ls_assert(jobs[i].key.length && ls_push_same_rule(&jobs[i], &jobs[0]));
         ls_cmd_span(cmd, jobs[i].key);
         ls_cmd_int(cmd, jobs[i].delay_ms);
+        ls_cmd_span(cmd, jobs[i].id);
         ls_cmd_span(cmd, jobs[i].envelope);
     }
 }
@@ -163,6 +166,7 @@ int ls_push_parse(const struct ls_reply *reply, struct ls_pushed *pushed, struct
         pushed->changed = ls_queue_int(reply, 4);
         pushed->kept = ls_queue_int(reply, 5);
         pushed->rejected = ls_queue_int(reply, 6);
+        pushed->known = ls_queue_int(reply, 7);
     }
     return 0;
 }

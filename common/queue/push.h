@@ -26,7 +26,7 @@ struct ls_push_job {
     struct ls_span envelope; /* canonical; its priority names the lane */
     struct ls_span key;      /* ls_push_keyed only: the envelope's key */
     struct ls_span id;       /* given: push only if no job with this id was pushed before; {0}: the
-                              * id is new, there is nothing to look up. ls_push only */
+                              * id is new, or doing it twice does no harm, there is nothing to look up */
     int64_t delay_ms;        /* 0 = now */
     /* The rest is for ls_push_keyed, and the same in all jobs of a call. */
     enum ls_push_mode mode;
@@ -62,7 +62,7 @@ bool ls_push_same_rule(const struct ls_push_job *a, const struct ls_push_job *b)
 struct ls_pushed {
     int64_t ms;
     int64_t pushed;    /* new in the queue */
-    int64_t known;     /* ls_push: their ids were pushed before, nothing was done */
+    int64_t known;     /* their ids were pushed before, nothing was done */
     int64_t coalesced; /* ls_push_keyed: replaced the body of a waiting job */
     int64_t changed;   /* ls_push_keyed: run after the run that is going on */
     int64_t kept;      /* ls_push_keyed: dropped, an older body waits (LS_PUSH_KEEP) */

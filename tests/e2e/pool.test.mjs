@@ -94,9 +94,10 @@ test('SIGHUP replaces the runners one by one, loses nothing and reopens the log'
 test('SIGHUP takes over the number of runners', withStage(async (stage) => {
     const pool = await stage.pool('runners: 1');
 
+    const [before] = pool.children('runner');
     pool.configure('runners: 3');
     pool.signal('SIGHUP');
-    await until('three runners', () => pool.children('runner').length === 3);
+    await until('three runners', () => pool.children('runner').length === 3 && !pool.children('runner').includes(before));
     pool.configure('runners: 1\nnonsense: 1');
     pool.signal('SIGHUP');
     await pool.logged(/pool\.reload_failed: .*nonsense/);

@@ -172,6 +172,25 @@ static void debounce__push_without__goes_at_once(void **state)
     assert_int_equal(claimed_body(), 2);
 }
 
+static void ids__of_keyed_jobs__are_taken_once_where_they_are_given(void **state)
+{
+    const struct ls_push_job job = {.envelope =
+                                        LS_SPAN("{\"id\":\"tick-1\",\"key\":\"k\",\"kind\":\"t\"}"),
+                                    .key = LS_SPAN("k"),
+                                    .id = LS_SPAN("tick-1")};
+    struct ls_pushed pushed;
+
+    join("w");
+    assert_string_equal(push_ruled(&job), "pushed");
+    take_turn(NULL, "w", 1, &got);
+    ack();
+    ls_push_keyed_build(&cmd, &keys, NULL, &job, 1); /* again, after its run */
+    assert_int_equal(ls_push_parse(send_cmd(), &pushed, NULL), 0);
+    assert_int_equal(pushed.known, 1);
+    assert_int_equal(pushed.pushed, 0);
+    assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, keys.pending, NULL), 0);
+}
+
 /* ---- healing ---- */
 
 static int64_t heal(void)
@@ -256,6 +275,7 @@ int main(void)
         TEST(debounce__during_a_run__waits_for_both),
         TEST(debounce__during_a_run__survives_theft_and_adoption),
         TEST(debounce__push_without__goes_at_once),
+        TEST(ids__of_keyed_jobs__are_taken_once_where_they_are_given),
         TEST(heal__pointer_deleted_by_hand__comes_back),
         TEST(heal__state_of_a_worker_that_is_gone__is_closed),
         TEST(heal__while_something_waits__leaves_keys_alone),

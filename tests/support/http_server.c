@@ -120,6 +120,11 @@ static void perform(struct peer *peer, const char *path, const char *request, si
     } else if (strcmp(path, "/junk") == 0) {
         ls_buf_puts(&peer->out, "\x01\x02 this is not HTTP at all\r\n\r\n");
         peer->close_at_ms = now + 20;
+    } else if (strcmp(path, "/budget") == 0) {
+        answer(peer, 200, "RateLimit-Policy: \"d\";q=100;w=20\r\nRateLimit: \"d\";r=60;t=5\r\n",
+               "ok", 2);
+    } else if (strcmp(path, "/exhausted") == 0) {
+        answer(peer, 429, "RateLimit-Limit: 100\r\nRateLimit-Reset: 1\r\n", "slow down", 9);
     } else if (strcmp(path, "/html") == 0) {
         answer(peer, 200, "Content-Type: text/html\r\n", "<html>hello</html>", 18);
     } else {

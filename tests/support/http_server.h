@@ -1,13 +1,22 @@
 /* A scripted HTTP/1.1 server on 127.0.0.1, in a process of its own. What it does is asked for by
- * the path: /status/503            answers with that status, body "status 503" /retry/7 429 with
- * Retry-After: 7 /delay/200             answers 200 after so many ms /echo                  answers
- * with the request's body /headers               answers with the request's head /big/100000 a body
- * of so many bytes /close                 reads the request, closes without an answer /reset reads
- * the request, resets the connection /close-after           answers, closes 20 ms later without
- * having said "Connection: close" /stall                 reads the request, never answers /half
- * half an answer, then nothing /junk                  something that is not HTTP /html 200 with
- * text/html anything else          200, body "ok" Each request it read whole is counted and kept
- * (method, path, body), in the order they came. */
+ * the path:
+ *   /status/503   answers with that status, body "status 503"
+ *   /retry/7      429 with Retry-After: 7
+ *   /delay/200    answers 200 after so many ms
+ *   /echo         answers with the request's body
+ *   /headers      answers with the request's head
+ *   /big/100000   a body of so many bytes
+ *   /close        reads the request, closes without an answer
+ *   /reset        reads the request, resets the connection
+ *   /close-after  answers, closes 20 ms later without having said "Connection: close"
+ *   /stall        reads the request, never answers
+ *   /half         half an answer, then nothing
+ *   /junk         something that is not HTTP
+ *   /html         200 with text/html
+ *   /budget       200 with a RateLimit-Policy of 100 in 20 s and 60 left
+ *   /exhausted    429 with RateLimit-Reset: 1
+ *   anything else 200, body "ok"
+ * Each request it read whole is counted and kept (method, path, body), in the order they came. */
 #ifndef LS_TESTS_SUPPORT_HTTP_SERVER_H
 #define LS_TESTS_SUPPORT_HTTP_SERVER_H
 

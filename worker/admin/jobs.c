@@ -194,7 +194,8 @@ static void build_push(struct posting *posting, struct ls_envelope *envelope,
 
     if (envelope->id.length) {
         snprintf(posting->id, sizeof posting->id, "%.*s", LS_SPAN_ARG(envelope->id));
-        job->id = envelope->id; /* the caller's own: pushed once, however often it is sent */
+        if (!job->key.length) /* the caller's own: pushed once, however often it is sent */
+            job->id = envelope->id;
     } else {
         ls_id_new(posting->id);
         envelope->id = ls_span_of(posting->id);

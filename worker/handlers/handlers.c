@@ -13,13 +13,16 @@ struct ls_handlers *ls_handlers_new(struct ls_runner_tools *tools, struct ls_err
     ls_noop_add(handlers);
     ls_http_add(handlers);
     ls_exec_add(handlers);
+    if (ls_library_add(handlers, err) < 0)
+        goto fail;
 #ifdef LOCKSTEP_WITH_SQLITE
-    if (ls_sync_add(handlers, err) < 0) {
-        ls_handlers_free(handlers);
-        return NULL;
-    }
+    if (ls_sync_add(handlers, err) < 0)
+        goto fail;
 #endif
     return handlers;
+fail:
+    ls_handlers_free(handlers);
+    return NULL;
 }
 
 void ls_handlers_free(struct ls_handlers *handlers)
@@ -29,6 +32,7 @@ void ls_handlers_free(struct ls_handlers *handlers)
 #ifdef LOCKSTEP_WITH_SQLITE
     ls_sync_free(handlers);
 #endif
+    ls_library_free(handlers);
     ls_exec_free(handlers);
     free(handlers);
 }

@@ -8,7 +8,11 @@
  *
  * 2xx: done. 408, 425, 5xx and no answer: again. 429 and 503 with Retry-After: again after it.
  * Everything else is for good: a redirect is not followed, and a 401 or 404 will not mend by
- * itself. */
+ * itself.
+ *
+ * What an answer says of the budget (common/http/ratelimit.h) is learnt for the job's account. The
+ * result, for who asked: {"status":200,"body":...}, the body as it is when it is JSON, else as a
+ * text; "truncated":true when it was too long. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,9 +21,12 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/config/config.h"
+#include "common/base/log.h"
 #include "common/http/client.h"
+#include "common/http/ratelimit.h"
 #include "common/job/json.h"
 #include "worker/handlers/handlers_internal.h"
+#include "worker/handlers/result.h"
 
 #define TIMEOUT_MS 60000
 #define HEADERS_MAX 40
@@ -30,6 +37,7 @@
 struct delivery {
     struct ls_run *run;
     struct ls_call *call;
+    int sends;     /* whether it was sent */
     char url[256]; /* as shown */
 };
 
@@ -189,6 +197,37 @@ static void sign(struct plan *plan, const char *secret)
         (struct ls_http_header){"Lockstep-Signature", plan->signature};
 }
 
+static void learn(struct ls_run *run, const struct ls_http_response *response,
+                  struct ls_err *failure)
+{
+    struct ls_ratelimit limit;
+
+    if (!ls_ratelimit_read(response, &limit))
+        return;
+    ls_run_learn(run, limit.rate, limit.burst, limit.left);
+    if (failure->code == LS_E_THROTTLED && failure->retry_after_ms < 0)
+        failure->retry_after_ms = limit.reset_ms;
+}
+
+static void keep_result(struct ls_run *run, const struct ls_http_response *response)
+{
+    struct ls_span body = response->body;
+    struct ls_buf out = {0};
+    bool whole = true;
+
+    if (!ls_run_wants_result(run))
+        return;
+    ls_buf_printf(&out, "{\"status\":%d,\"body\":", response->status);
+    if (body.length > 0 && body.length <= LS_RESULT_TEXT_MAX &&
+        ls_json_valid(body.data, body.length, JSON_DEPTH - 1))
+        ls_buf_add(&out, body.data, body.length);
+    else
+        whole = ls_result_text(&out, body.data, body.length, LS_RESULT_TEXT_MAX);
+    ls_buf_puts(&out, whole ? "}" : ",\"truncated\":true}");
+    ls_run_result(run, out.data, out.length, NULL);
+    ls_buf_fini(&out);
+}
+
 static void on_answer(void *arg, const struct ls_http_response *response, const struct ls_err *err)
 {
     struct delivery *delivery = arg;
@@ -196,13 +235,17 @@ static void on_answer(void *arg, const struct ls_http_response *response, const 
     struct ls_err failure = LS_ERR_INIT;
 
     delivery->call = NULL;
+    ls_run_spent(run, delivery->sends);
     if (err)
         failure = *err;
     else
         ls_http_status_error(response, delivery->url, &failure);
+    if (response)
+        learn(run, response, &failure);
     free(delivery);
     switch (failure.code) {
     case LS_E_NONE:
+        keep_result(run, response);
         ls_run_ok(run);
         return;
     case LS_E_USAGE: /* the URL, a header: as bad next time */
@@ -238,13 +281,15 @@ static void deliver(struct ls_run *run, struct plan *plan)
     plan->headers[plan->header_count] = (struct ls_http_header){0};
     delivery->call =
         ls_http_begin(tools->http,
-                      &(struct ls_http_request){.method = plan->method ? plan->method : "POST",
-                                                .url = plan->url,
-                                                .headers = plan->headers,
-                                                .body = plan->has_body ? plan->body.data : NULL,
-                                                .body_length = plan->body.length,
-                                                .timeout_ms = left_ms > 0 ? left_ms : 1,
-                                                .max_response_bytes = ANSWER_BYTES},
+                      &(struct ls_http_request){
+                          .method = plan->method ? plan->method : "POST",
+                          .url = plan->url,
+                          .headers = plan->headers,
+                          .body = plan->has_body ? plan->body.data : NULL,
+                          .body_length = plan->body.length,
+                          .timeout_ms = left_ms > 0 ? left_ms : 1,
+                          .refuse_private = tools->config && tools->config->http.refuse_private,
+                          .max_response_bytes = ANSWER_BYTES},
                       on_answer, delivery);
 }
 
@@ -271,11 +316,28 @@ static void cancel(void *self, struct ls_run *run)
     struct delivery *delivery = *ls_run_state(run);
 
     ls_http_cancel(&delivery->call);
+    ls_run_spent(run, delivery->sends);
     free(delivery);
+}
+
+/* A proxy would reach whatever it likes. */
+static void tell_of_proxies(const struct ls_config *config)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                        "ALL_PROXY"};
+    size_t i;
+
+    for (i = 0; config && config->http.refuse_private && i < LS_COUNT(names); i++)
+        if (getenv(names[i])) {
+            ls_log(LS_LOG_WARN, "http.no_proxy",
+                   "http.refuse_private is on: http jobs do not use the proxy of '%s'", names[i]);
+            return;
+        }
 }
 
 void ls_http_add(struct ls_handlers *handlers)
 {
+    tell_of_proxies(handlers->tools->config);
     ls_handlers_add(
         handlers, &(struct ls_handler){
                       .kind = "http", .begin = begin, .cancel = cancel, .timeout_ms = TIMEOUT_MS});

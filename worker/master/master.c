@@ -19,6 +19,7 @@
 #include "worker/master/lock.h"
 #include "worker/master/restart.h"
 #include "worker/master/spawn.h"
+#include "worker/orphans.h"
 
 #define TICK_MS 1000         /* how often deadlines are looked at when nothing happens */
 #define REDIS_START_MS 60000 /* a big AOF takes a while to load */
@@ -169,6 +170,7 @@ static int start(struct ls_master *master, struct ls_err *err)
     const struct ls_master_settings *settings = &master->settings;
     struct ls_embedded *redis = &master->redis;
 
+    ls_orphans_adopt();
     if (block_signals(master, err) < 0 || take_store_lock(master, err) < 0)
         return -1;
     if (settings->state_dir) {
@@ -587,12 +589,25 @@ static void on_ready(struct ls_master *master, struct child *child)
     check_announce(master);
 }
 
+/* What the commands of a runner that died leave behind comes to us. */
+static void sweep_orphans(const struct ls_master *master)
+{
+    struct ls_orphans_view view = {.known = ls_xcalloc(master->child_count + 1, sizeof(pid_t))};
+
+    for (size_t i = 0; i < master->child_count; i++)
+        view.known[view.known_count++] = master->children[i]->pid;
+    view.known[view.known_count++] = master->redis.pid;
+    ls_orphans_sweep(&view);
+    free(view.known);
+}
+
 static void reap(struct ls_master *master)
 {
-    int status;
+    int status, ended = 0;
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        ended++;
         if (pid == master->redis.pid) {
             on_redis_end(master, status);
             continue;
@@ -602,8 +617,10 @@ static void reap(struct ls_master *master)
                 on_child_end(master, i, status);
                 break;
             }
-        } /* anything else was an orphan that came to us because we are PID 1 */
+        } /* anything else was an orphan that came to us */
     }
+    if (ended > 0)
+        sweep_orphans(master);
 }
 
 static void on_redis_end(struct ls_master *master, int status)

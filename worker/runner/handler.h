@@ -49,6 +49,9 @@ struct ls_runner_tools {
     const struct ls_config *config; /* NULL when there is none (bench, tests) */
     struct ls_engine
         *engine; /* NULL when no store is compiled in or configured; made by worker/handlers */
+    /* Ask for another process in place of this one, which drains then. */
+    void (*replace_me)(void *arg, const char *reason);
+    void *replace_arg;
 };
 
 /* The job, borrowed until the run ends: a handler that needs more copies. */
@@ -58,6 +61,8 @@ struct ls_span ls_run_key(const struct ls_run *run);
 struct ls_span ls_run_id(const struct ls_run *run);
 struct ls_span
 ls_run_data(const struct ls_run *run); /* JSON text; {0} when the envelope has none */
+/* Bytes that ls_run_checkpoint and ls_run_again may give it for data; the same while it runs. */
+size_t ls_run_data_room(const struct ls_run *run);
 const char *ls_run_queue(const struct ls_run *run);
 int ls_run_attempt(const struct ls_run *run); /* from 1 */
 /* Grows with each claim; changes when the runner's connection was replaced under the run. Ask for

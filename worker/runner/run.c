@@ -19,6 +19,7 @@
 #define FAILURES_LOGGED 20 /* a second; the others are counted */
 #define STATUS_TTL_MS (24 * 3600 * 1000LL)
 #define SAMPLE_BYTES 160
+#define COUNTS_BYTES 256 /* what an envelope may grow by beside its data: attempts, crashes, ... */
 #define NOTE_BYTES 200
 
 /* -------- the pool -------- */
@@ -685,6 +686,13 @@ struct ls_span ls_run_id(const struct ls_run *run)
 struct ls_span ls_run_data(const struct ls_run *run)
 {
     return run->envelope.data;
+}
+
+size_t ls_run_data_room(const struct ls_run *run)
+{
+    size_t rest = run->bytes.length - run->envelope.data.length + COUNTS_BYTES;
+
+    return rest < LS_ENVELOPE_MAX ? LS_ENVELOPE_MAX - rest : 0;
 }
 
 const char *ls_run_queue(const struct ls_run *run)

@@ -111,6 +111,17 @@ void runner_finished_one(struct ls_runner *runner)
     }
 }
 
+/* A handler wants another process to take over. */
+static void replace_me(void *arg, const char *reason)
+{
+    struct ls_runner *runner = arg;
+
+    if (runner->replacing)
+        return;
+    runner->replacing = true;
+    ls_child_replace_me(runner->child, reason);
+}
+
 void runner_fatal(struct ls_runner *runner, const struct ls_err *err)
 {
     if (runner->stopping)
@@ -366,7 +377,9 @@ static int set_up(struct ls_runner *runner, struct ls_err *err)
     runner->tools = (struct ls_runner_tools){.loop = &runner->loop,
                                              .http = runner->http,
                                              .redis = runner->redis,
-                                             .config = runner->config};
+                                             .config = runner->config,
+                                             .replace_me = replace_me,
+                                             .replace_arg = runner};
     runner->handlers = ls_handlers_new(&runner->tools, err);
     failed = !runner->handlers;
     runner->seats = ls_xcalloc(runner->config->queue_count, sizeof(*runner->seats));

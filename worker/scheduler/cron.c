@@ -189,15 +189,14 @@ static void push(struct ticker *ticker)
     struct ls_cron *cron = ticker->cron;
     char *id = ls_xasprintf("%s-%lld", schedule->stem, (long long)ticker->firing);
     struct ls_push_options options = {.ids_ttl_ms = remember_ms(&schedule->pace)};
-    struct ls_push_job job = {.key = ls_span_of(schedule->key)};
+    struct ls_push_job job = {.key = ls_span_of(schedule->key), .id = ls_span_of(id)};
     struct ls_buf text = {0};
 
     ls_schedule_job(schedule, id, &text);
     job.envelope = (struct ls_span){text.data, text.length};
     if (job.key.length) {
-        ls_push_keyed_build(&cron->cmd, &ticker->keys, NULL, &job, 1);
+        ls_push_keyed_build(&cron->cmd, &ticker->keys, &options, &job, 1);
     } else {
-        job.id = ls_span_of(id);
         ls_push_build(&cron->cmd, &ticker->keys, &options, &job, 1);
     }
     ls_redis_send(cron->redis, &cron->cmd, 0, on_pushed, ticker);

@@ -5,10 +5,19 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/http/client.h"
 #include "tests/support/http_server.h"
 #include "tests/support/temp.h"
@@ -413,6 +422,144 @@ static void http__closed_in_a_callback__calls_nobody_any_more(void **state)
     tear_down(&fixture);
 }
 
+static void refuse(struct fixture *fixture, const char *url, const char *text)
+{
+    int errors = fixture->errors;
+
+    begin(fixture, "",
+          (struct ls_http_request){
+              .url = url, .method = "POST", .body = "x", .body_length = 1, .refuse_private = true});
+    run_until(fixture, fixture->answers, errors + 1);
+    assert_int_equal(fixture->err.code, LS_E_PERMANENT);
+    assert_string_equal(fixture->err.reason, "private-address");
+    assert_non_null(strstr(fixture->err.hint, "http.refuse_private"));
+    if (!strstr(fixture->err.text, text))
+        fail_msg("'%s' does not hold '%s'", fixture->err.text, text);
+}
+
+static void http__refuse_private__looks_at_the_address_behind_the_name(void **state)
+{
+    static const struct {
+        const char *format, *text;
+    } table[] = {
+        {"http://127.0.0.1:%d/x", "127.0.0.1 (loopback)"},
+        {"http://127.1:%d/x", "127.0.0.1 (loopback)"},
+        {"http://2130706433:%d/x", "127.0.0.1 (loopback)"},
+        {"http://0:%d/x", "0.0.0.0 (unspecified)"},
+        {"http://localhost:%d/x", "(loopback)"},
+        {"http://[::1]:%d/x", "::1 (loopback)"},
+        {"http://[::ffff:127.0.0.1]:%d/x", "(loopback)"},
+        {"http://10.1.2.3:%d/x", "10.1.2.3 (private)"},
+        {"http://169.254.169.254:%d/latest/meta-data", "169.254.169.254 (link-local)"},
+        {"https://192.168.0.1:%d/x", "192.168.0.1 (private)"},
+        {"http://public.example@127.0.0.1:%d/x", "127.0.0.1 (loopback)"},
+    };
+    struct fixture fixture;
+    char url[128];
+    int port;
+    size_t i;
+
+    set_up(&fixture, NULL);
+    port = (int)strtol(strrchr(test_http_url(fixture.server), ':') + 1, NULL, 10);
+    setenv("http_proxy", test_http_url(fixture.server), 1); /* no way around it */
+    setenv("https_proxy", test_http_url(fixture.server), 1);
+    for (i = 0; i < LS_COUNT(table); i++) {
+        snprintf(url, sizeof(url), table[i].format, port);
+        refuse(&fixture, url, table[i].text);
+    }
+    unsetenv("http_proxy");
+    unsetenv("https_proxy");
+    assert_int_equal(test_http_connections(fixture.server), 0);
+    begin(&fixture, "/x", (struct ls_http_request){0}); /* others are not concerned */
+    run_until(&fixture, 1, (int)LS_COUNT(table));
+    tear_down(&fixture);
+}
+
+static void http__refuse_private__holds_for_a_kept_connection(void **state)
+{
+    struct fixture fixture;
+    char url[128];
+    int i;
+
+    set_up(&fixture, NULL);
+    snprintf(url, sizeof(url), "%s/x", test_http_url(fixture.server));
+    for (i = 0; i < 3; i++) {
+        begin(&fixture, "", (struct ls_http_request){.url = url});
+        run_until(&fixture, i + 1, i);
+        refuse(&fixture, url, "127.0.0.1 (loopback)");
+        assert_int_equal(test_http_requests(fixture.server), i + 1);
+    }
+    tear_down(&fixture);
+}
+
+/* A network of its own, in which the loopback device has a public address. */
+static bool enter_public_network(struct sockaddr_in *address)
+{
+    struct ifreq device = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    struct ifreq second = {.ifr_name = "lo:1"};
+    int fd;
+
+    *address = (struct sockaddr_in){.sin_family = AF_INET};
+    inet_pton(AF_INET, "9.9.9.9", &address->sin_addr);
+    memcpy(&second.ifr_addr, address, sizeof(*address));
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        return false;
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return ioctl(fd, SIOCSIFFLAGS, &device) == 0 && ioctl(fd, SIOCSIFADDR, &second) == 0;
+}
+
+static _Noreturn void serve_once(int listener)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    char bytes[4096];
+    int fd = accept(listener, NULL, NULL);
+
+    if (recv(fd, bytes, sizeof(bytes), 0) > 0)
+        send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+    recv(fd, bytes, sizeof(bytes), 0);
+    _exit(0);
+}
+
+#define NO_NETWORK 77
+
+static void reach_a_public_address(void)
+{
+    struct fixture fixture;
+    struct sockaddr_in address;
+    socklen_t size = sizeof(address);
+    char url[64];
+    int listener;
+
+    if (!enter_public_network(&address))
+        _exit(NO_NETWORK);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+        _exit(1);
+    if (fork() == 0)
+        serve_once(listener);
+    set_up(&fixture, NULL);
+    snprintf(url, sizeof(url), "http://9.9.9.9:%d/x", ntohs(address.sin_port));
+    begin(&fixture, "", (struct ls_http_request){.url = url, .refuse_private = true});
+    while (fixture.answers + fixture.errors == 0 && !fixture.expired)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    _exit(fixture.answers == 1 && fixture.status == 200 ? 0 : 1);
+}
+
+static void http__refuse_private__reaches_public_addresses(void **state)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        reach_a_public_address();
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_NETWORK)
+        skip(); /* namespaces are not allowed here */
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +578,9 @@ int main(void)
         cmocka_unit_test(http__waiting_too_long__is_a_timeout),
         cmocka_unit_test(http__cancel__calls_nobody),
         cmocka_unit_test(http__closed_in_a_callback__calls_nobody_any_more),
+        cmocka_unit_test(http__refuse_private__looks_at_the_address_behind_the_name),
+        cmocka_unit_test(http__refuse_private__holds_for_a_kept_connection),
+        cmocka_unit_test(http__refuse_private__reaches_public_addresses),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,11 @@ if command -v c++ >/dev/null; then
     c++ $flags -Wall -Werror "$dir/app.cc" $($pkg_config --cflags --libs lockstep) -o "$dir/cxx"
     LD_LIBRARY_PATH=$(dirname "$pc") "$dir/cxx"
 fi
+echo "a handler, by its header alone"
+printf '#include <lockstep/handler.h>\nstatic int f(struct lockstep_run *run, void *self) { (void)self; return lockstep_run_ok(run); }\nconst struct lockstep_handler lockstep_handlers[] = {LOCKSTEP_HANDLER("f", f), LOCKSTEP_HANDLERS_END};\n' >"$dir/handler.c"
+# shellcheck disable=SC2046,SC2086
+"$cc" $flags -Wall -Wextra -Werror -shared -fPIC "$dir/handler.c" $($pkg_config --cflags lockstep) -o "$dir/handler.so"
+nm -D --defined-only "$dir/handler.so" | grep -q ' lockstep_handlers$'
 echo "only lockstep_ is exported"
 if nm -D --defined-only "$(dirname "$pc")/liblockstep.so" | grep -v ' lockstep_' | grep -q ' [TDB] '; then
     nm -D --defined-only "$(dirname "$pc")/liblockstep.so"

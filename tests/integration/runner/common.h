@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mem.h"
+#include "common/queue/push.h"
 #include "tests/support/redis.h"
 #include "tests/support/temp.h"
 
@@ -41,6 +43,23 @@ static inline long long counter(struct test_redis *redis, const char *name)
 static inline void push_raw(struct test_redis *redis, const char *envelope)
 {
     test_redis_command(redis, "RPUSH", KEY("pending"), envelope, NULL);
+}
+
+/* Cancel a job of the queue by its id. */
+static inline void cancel_job(struct test_redis *redis, const char *id)
+{
+    struct ls_span ids[] = {{id, strlen(id)}};
+    const struct ls_reply *reply;
+    struct ls_cmd cmd = {0};
+    struct ls_keys keys;
+
+    test_redis_command(redis, "PING", NULL); /* connects */
+    ls_assert(ls_keys_init(&keys, "default", NULL) == 0);
+    ls_cancel_build(&cmd, &keys, &(struct ls_cancel){.ids = ids, .count = 1});
+    ls_assert(ls_redis_sync_send(redis->sync, &cmd, &reply, NULL) == 0);
+    ls_assert(ls_cancel_parse(reply, &(struct ls_cancelled){0}, NULL) == 0);
+    ls_cmd_fini(&cmd);
+    ls_keys_fini(&keys);
 }
 
 /* An http job to url with a body, pushed as any language would. */

@@ -230,6 +230,43 @@ static void config__references_of_a_sync__are_checked(void **state)
               "f.yaml:2:1: syncs need a 'store'", "store: sqlite:shop.db");
 }
 
+static void config__handlers__have_kinds_of_their_own(void **state)
+{
+    struct ls_config *config = must_parse(
+        "handlers: {thumbnail: {library: ./t.so}, mail.send: {library: /x/m.so, timeout: "
+        "0}}\nhandler_threads: 3\n");
+
+    assert_int_equal(config->handler_count, 2);
+    assert_string_equal(config->handlers[0].library, "/app/t.so");
+    assert_int_equal(config->handlers[0].timeout_ms, 60000);
+    assert_int_equal(config->handlers[1].timeout_ms, 0);
+    assert_true(ls_config_kind_known(config, "mail.send", 9));
+    assert_true(ls_config_kind_known(config, "http", 4));
+    assert_false(ls_config_kind_known(config, "mail", 4));
+    ls_config_free(config);
+    must_fail("handlers:\n  http: {library: ./t.so}\n",
+              "f.yaml:2:3: 'http' is a kind of lockstep's own",
+              "give the handler another name, and push jobs of that kind");
+}
+
+static void config__handlers__a_library_that_is_not_there_is_a_warning(void **state)
+{
+    struct ls_config_problem problems[4];
+    struct ls_err err = LS_ERR_INIT;
+    char path[] = "/tmp/ls-config-XXXXXX", *file = NULL;
+    int fd = mkstemp(path), count;
+
+    assert_true(write(fd, "handlers: {a: {library: /nonexistent/a.so}}\n", 44) == 44);
+    close(fd);
+    count = ls_config_check(path, problems, 4, &file, &err);
+    unlink(path);
+    free(file);
+    assert_int_equal(count, 1);
+    assert_true(problems[0].warning);
+    assert_string_equal(problems[0].text,
+                        "cannot read '/nonexistent/a.so': No such file or directory");
+}
+
 static void config__schedules__are_checked(void **state)
 {
 #define SCHEDULE "schedules:\n  s: "
@@ -613,6 +650,8 @@ int main(void)
         cmocka_unit_test(config__the_example_of_the_design__is_read_whole),
         cmocka_unit_test(config__every_mistake__is_named_with_line_and_column),
         cmocka_unit_test(config__references_of_a_sync__are_checked),
+        cmocka_unit_test(config__handlers__have_kinds_of_their_own),
+        cmocka_unit_test(config__handlers__a_library_that_is_not_there_is_a_warning),
         cmocka_unit_test(config__schedules__are_checked),
         cmocka_unit_test(config__variables_and_files__are_inserted_and_never_shown),
         cmocka_unit_test(config__aliases__are_shared_merged_and_bounded),

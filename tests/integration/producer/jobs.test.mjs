@@ -144,7 +144,7 @@ test('--wait with a real pool: results of handlers, reasons, and a cancelled run
     };
 
     const done = await begin(push('/x', '--wait', '20s'));
-    assert.deepEqual([done.status, done.state, done.result?.status ?? 200], [0, 'done', 200]);
+    assert.deepEqual([done.status, done.state, done.result.status], [0, 'done', 200]);
     const dead = await begin(push('/gone', '--wait', '20s'));
     assert.deepEqual([dead.status, dead.state, dead.class], [1, 'dead', 'permanent']);
     assert.match(dead.error, /410/);

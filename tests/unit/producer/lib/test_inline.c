@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include <lockstep/inline.h>
@@ -709,6 +710,31 @@ static void library__a_shared_object__brings_its_kinds(void **state)
     lockstep_close(ls);
 }
 
+/* The handler that the documentation starts from, as a pool loads it. */
+static void library__the_example__counts_words(void **state)
+{
+    struct lockstep *ls = lockstep_open("inline:");
+    struct lockstep_job job = LOCKSTEP_JOB("count-words", NULL);
+    struct lockstep_job_outcome out = {.size = sizeof out};
+    char path[] = "/tmp/ls-inline-XXXXXX", data[100];
+    int file = mkstemp(path);
+
+    assert_true(file >= 0);
+    assert_int_equal(write(file, "one two\nthree", 13), 13);
+    close(file);
+    snprintf(data, sizeof data, "{\"path\":\"%s\"}", path);
+    job.data = data;
+    assert_int_equal(lockstep_inline_library(ls, EXAMPLE_OBJECT), 1);
+    assert_int_equal(lockstep_push_wait(ls, &job, 0, &out), 1);
+    assert_int_equal(out.state, LOCKSTEP_DONE);
+    assert_string_equal(out.result, "{\"words\":3}");
+    unlink(path);
+    assert_int_equal(lockstep_push_wait(ls, &job, 0, &out), 1);
+    assert_int_equal(out.state, LOCKSTEP_DEAD);
+    assert_non_null(strstr(out.error, "there is no file"));
+    lockstep_close(ls);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -746,6 +772,7 @@ int main(void)
         TEST(handlers__their_own_state__is_opened_and_closed),
         cmocka_unit_test(handlers__that_cannot_be__are_refused),
         cmocka_unit_test(library__a_shared_object__brings_its_kinds),
+        cmocka_unit_test(library__the_example__counts_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -459,6 +459,15 @@ static int take(struct scan *scan, enum field field, struct ls_span name, struct
     return take_extra(scan, name, value);
 }
 
+/* What a runner would refuse when it reads the job. */
+static int check_range(const char *name, int64_t value, int64_t max, struct ls_err *err)
+{
+    if (value >= 0 && value <= max)
+        return 0;
+    return ls_fail(err, LS_E_USAGE, "'%s' cannot be %lld: 0 (not given) to %lld", name,
+                   (long long)value, (long long)max);
+}
+
 int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
 {
     const struct ls_span spans[] = {[F_ACCOUNT] = envelope->account,
@@ -476,6 +485,10 @@ int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
         if (spans[i].length && !ls_utf8_valid(spans[i].data, spans[i].length))
             return ls_fail(err, LS_E_USAGE, "'%s' is not UTF-8", names[i]);
     }
+    if (check_range("timeout", envelope->timeout_ms, DURATION_MAX_MS, err) < 0 ||
+        check_range("max_age", envelope->retry.max_age_ms, DURATION_MAX_MS, err) < 0 ||
+        check_range("max_attempts", envelope->retry.max_attempts, COUNT_MAX, err) < 0)
+        return -1;
     if (envelope->data.length &&
         !ls_json_valid(envelope->data.data, envelope->data.length, LS_ENVELOPE_DEPTH - 1)) {
         ls_fail(err, LS_E_USAGE, "'data' is not valid JSON");
@@ -489,8 +502,7 @@ int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
         length = envelope->data.length;
     }
     if (length > LS_ENVELOPE_MAX) {
-        ls_fail(err, LS_E_TOO_BIG, "the job has %zu bytes, %d are allowed", length,
-                LS_ENVELOPE_MAX);
+        ls_fail(err, LS_E_USAGE, "the job has %zu bytes, %d are allowed", length, LS_ENVELOPE_MAX);
         return ls_hint(err, "put big contents elsewhere and name the place in data");
     }
     return 0;

@@ -66,8 +66,8 @@ int ls_envelope_scan(struct ls_envelope *envelope, const void *text, size_t leng
                      struct ls_err *err);
 void ls_envelope_fini(struct ls_envelope *envelope);
 
-/* Check what a producer filled in (charsets, lengths, data is one JSON value): -1 with LS_E_USAGE
- * naming the field. Scanned envelopes have passed. Does not want an id. */
+/* Check what a producer filled in (charsets, lengths, ranges, data is one JSON value, 64 KiB in
+ * all): -1 with LS_E_USAGE naming the field. Scanned envelopes have passed. Does not want an id. */
 int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err);
 
 /* Append the canonical form; data's bytes unchanged. The caller has set id (ls_id_new). */

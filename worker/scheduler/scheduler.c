@@ -20,6 +20,7 @@
 #include "worker/scheduler/alerts.h"
 #include "worker/scheduler/cron.h"
 #include "worker/scheduler/reaper.h"
+#include "worker/scheduler/until_empty.h"
 
 #define LEAD_LEASE_MS 15000
 #define LEAVE_MAX_MS 3000 /* what is not settled by then comes back by our lease */
@@ -38,7 +39,8 @@ struct ls_scheduler {
     size_t staying; /* reapers that have not left yet */
     struct ls_cron *cron;
     struct ls_alerts *alerts;
-    struct ls_cmd cmd; /* scratch */
+    struct ls_until *until; /* NULL: the pool does not end by itself */
+    struct ls_cmd cmd;      /* scratch */
     char worker[LS_WORKER_ID_SIZE];
     bool up, was_up, outage_logged, leading, draining, stopped;
     int exit_status;
@@ -57,6 +59,8 @@ static void on_drain(void *arg, int grace_ms);
 static void on_left(void *arg);
 static void stop(void *arg);
 static void fatal(struct ls_scheduler *scheduler, const struct ls_err *err);
+static void on_watching(void *arg, int64_t died);
+static void on_empty(void *arg, int64_t died, const char *left);
 
 int ls_scheduler_main(const struct ls_role_context *context)
 {
@@ -116,7 +120,16 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err)
         return -1;
     scheduler->alerts =
         ls_alerts_new(&scheduler->loop, scheduler->redis, scheduler->http, config, err);
-    return scheduler->alerts ? 0 : -1;
+    if (!scheduler->alerts)
+        return -1;
+    if (scheduler->context->until_empty) {
+        const struct ls_until_hooks hooks = {on_watching, on_empty, scheduler};
+
+        scheduler->until = ls_until_new(&scheduler->loop, scheduler->redis, config,
+                                        scheduler->context->until_empty, &hooks, err);
+        return scheduler->until ? 0 : -1;
+    }
+    return 0;
 }
 
 static void on_up(void *arg)
@@ -163,6 +176,8 @@ static void on_up(void *arg)
     if (scheduler->draining)
         return;
     ls_cron_up(scheduler->cron);
+    if (scheduler->until)
+        ls_until_up(scheduler->until);
     hold_lead(scheduler, LEAD_LEASE_MS);
     ls_timer_repeat(scheduler->beat, config->beat_ms);
 }
@@ -185,6 +200,8 @@ static void on_down(void *arg, const struct ls_err *err)
     scheduler->up = scheduler->leading = false;
     ls_timer_stop(scheduler->beat);
     ls_cron_down(scheduler->cron);
+    if (scheduler->until)
+        ls_until_down(scheduler->until);
     ls_alerts_rest(scheduler->alerts);
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_down(scheduler->reapers[i]);
@@ -260,6 +277,20 @@ static void on_message(void *arg, const struct ls_message *message)
             ls_reaper_died(scheduler->reapers[j], message->names[i], message->number == 1);
 }
 
+static void on_watching(void *arg, int64_t died)
+{
+    struct ls_scheduler *scheduler = arg;
+
+    ls_child_watching(scheduler->child, died);
+}
+
+static void on_empty(void *arg, int64_t died, const char *left)
+{
+    struct ls_scheduler *scheduler = arg;
+
+    ls_child_empty(scheduler->child, died, left);
+}
+
 static void on_drain(void *arg, int grace_ms)
 {
     struct ls_scheduler *scheduler = arg;
@@ -270,6 +301,8 @@ static void on_drain(void *arg, int grace_ms)
     scheduler->draining = true;
     ls_timer_stop(scheduler->beat);
     ls_cron_down(scheduler->cron);
+    if (scheduler->until)
+        ls_until_down(scheduler->until);
     ls_alerts_rest(scheduler->alerts);
     if (scheduler->leading)
         hold_lead(scheduler, 0);
@@ -300,6 +333,7 @@ static void stop(void *arg)
     ls_redis_close(&scheduler->redis);
     ls_cron_free(scheduler->cron);
     ls_alerts_free(scheduler->alerts);
+    ls_until_free(scheduler->until);
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_free(scheduler->reapers[i]);
     free(scheduler->reapers);

@@ -57,7 +57,7 @@ beforeEach(() => redis("FLUSHALL"));
 
 test("help lists the commands, and each command shows its own", () => {
   const all = ok([]).out;
-  for (const name of ["init", "up", "doctor", "config", "push", "queue", "job", "dead", "worker", "redis-cli"]) {
+  for (const name of ["init", "up", "doctor", "config", "push", "queue", "job", "dead", "worker", "account", "redis-cli"]) {
     assert.match(all, new RegExp(`^  ${name} `, "m"));
     assert.match(ok(["help", name]).out, new RegExp(`^usage: lockstep ${name}`));
     assert.equal(ok([name, "--help"]).out, ok(["help", name]).out);

@@ -258,8 +258,15 @@ static void envelope__what_a_producer_filled_in__is_checked_by_name(void **state
     big[0] = '1';
     envelope.data = (struct ls_span){big, LS_ENVELOPE_MAX - 5};
     assert_int_equal(ls_envelope_check(&envelope, &err), -1);
-    assert_int_equal(err.code, LS_E_TOO_BIG);
+    assert_int_equal(err.code, LS_E_USAGE);
+    assert_non_null(strstr(err.text, "65536 are allowed"));
     free(big);
+    envelope = (struct ls_envelope){.kind = LS_SPAN("x"), .timeout_ms = -1};
+    assert_int_equal(ls_envelope_check(&envelope, &err), -1);
+    assert_non_null(strstr(err.text, "'timeout' cannot be -1"));
+    envelope = (struct ls_envelope){.kind = LS_SPAN("x"), .retry.max_attempts = 1000001};
+    assert_int_equal(ls_envelope_check(&envelope, &err), -1);
+    assert_non_null(strstr(err.text, "'max_attempts'"));
 }
 
 static void lane__of_text_that_only_looks_like_a_priority__is_normal(void **state)

@@ -113,6 +113,9 @@ static void judge(struct command *command, struct ls_err *err)
     else
         ls_fail(err, is_for_good(code) ? LS_E_PERMANENT : LS_E_TRANSIENT,
                 "command failed with exit code %d%s%s", code, line[0] ? ": " : "", line);
+    snprintf(err->reason, sizeof(err->reason),
+             WIFSIGNALED(command->status) ? "signal-%d" : "exit-%d",
+             WIFSIGNALED(command->status) ? WTERMSIG(command->status) : code);
 }
 
 /* What it said and we have not read yet. Not until end of file: what it left in the background may
@@ -301,6 +304,7 @@ static char *allowed_command(struct ls_run *run, struct ls_err *err)
             }
     if (!found) {
         ls_fail(err, LS_E_PERMANENT, "data.command is missing or not a text");
+        snprintf(err->reason, sizeof(err->reason), "bad_data");
         return NULL;
     }
     for (i = 0; config && i < config->exec.allow_count; i++)
@@ -309,6 +313,7 @@ static char *allowed_command(struct ls_run *run, struct ls_err *err)
             return ls_buf_take(&text);
     ls_fail(err, LS_E_PERMANENT, "command '%.200s' is not allowed", text.data ? text.data : "");
     ls_hint(err, "list it in exec.allow of the configuration, exactly as jobs name it");
+    snprintf(err->reason, sizeof(err->reason), "not_allowed");
     ls_buf_fini(&text);
     return NULL;
 }
@@ -343,6 +348,7 @@ static void begin(void *self, struct ls_run *run)
     command->exec = exec;
     if (count == 0 || spawn(command, words, in, out) < 0) {
         ls_fail_errno(&err, "cannot start the command");
+        snprintf(err.reason, sizeof(err.reason), "not_started");
         free(command);
         free(line);
         ls_run_fail(run, &err);

@@ -8,6 +8,7 @@
 #include "common/base/rand.h"
 #include "common/config/config.h"
 #include "common/job/dead.h"
+#include "common/job/attempts.h"
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
 
@@ -178,7 +179,8 @@ struct burial {
     const char *klass, *why;
     int attempts, crashes;
     int64_t first_failed_at;
-    struct ls_span bytes; /* of the job, exactly */
+    struct ls_span history; /* of its attempts */
+    struct ls_span bytes;   /* of the job, exactly */
 };
 
 /* The letter says all that is known; the job's bytes are in it exactly. */
@@ -187,11 +189,11 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
     struct seat *seat = run->seat;
     const struct ls_envelope *envelope = &run->envelope;
     struct ls_span klass = ls_span_of(burial->klass), error = ls_span_of(err->text), sample = error;
-    struct ls_span code = ls_span_of(err->reason);
     struct ls_buf *out = &seat->runner->letter;
-    char group[LS_GROUP_SIZE];
+    char group[LS_GROUP_SIZE], word[LS_CODE_SIZE];
+    struct ls_span code = ls_span_of(ls_failure_code(word, err));
 
-    ls_dead_group(group, envelope->kind, klass, err->http_status, code, error);
+    ls_dead_group(group, envelope->kind, envelope->account, klass, err->http_status, code);
     ls_buf_clear(out);
     ls_dead_write(out, &(struct ls_dead){.id = envelope->id,
                                          .kind = envelope->kind,
@@ -209,6 +211,7 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
                                          .worker = ls_span_of(seat->worker),
                                          .fence = run->fence,
                                          .group = ls_span_of(group),
+                                         .history = burial->history,
                                          .job = burial->bytes});
     if (sample.length > SAMPLE_BYTES)
         sample.length = SAMPLE_BYTES;
@@ -258,23 +261,52 @@ static struct ls_retry judge(const struct ls_run *run, const struct ls_err *err)
     return ls_retry_decide(&policy, &failure);
 }
 
+/* The job's history has this attempt, too: in its envelope, or, when the job is dead, beside it. */
+static void remember(struct ls_run *run, const struct ls_err *err, struct ls_buf *history,
+                     bool is_dead)
+{
+    char code[LS_CODE_SIZE];
+    const struct ls_attempt attempt = {.at_ms = seat_now_ms(run->seat),
+                                       .klass = ls_span_of(ls_class_name(ls_class_of(err))),
+                                       .http_status = err->http_status,
+                                       .code = ls_span_of(ls_failure_code(code, err)),
+                                       .error = ls_span_of(err->text)};
+
+    if (!is_dead) {
+        ls_attempts_note(history, &run->envelope, &attempt);
+        return;
+    }
+    ls_attempts_add(history, run->envelope.history, &attempt, LS_ATTEMPTS_BYTES);
+    run->envelope.history = (struct ls_span){0};
+}
+
+static void settle_dead(struct ls_run *run, const struct ls_err *err, const struct ls_retry *retry)
+{
+    struct ls_buf history = {0};
+    struct burial burial = {.klass = ls_class_name(ls_class_of(err)),
+                            .why = retry->why,
+                            .attempts = run->envelope.attempt + 1,
+                            .crashes = retry->crashes,
+                            .first_failed_at = retry->first_failed_at};
+
+    remember(run, err, &history, true);
+    burial.history = (struct ls_span){history.data, history.length};
+    burial.bytes = written(run);
+    bury(run, err, &burial);
+    set_status(run, "dead");
+    ls_buf_fini(&history);
+}
+
 /* A failed run: retry, park, give back or bury. */
 static void settle_failure(struct ls_run *run, const struct ls_err *err)
 {
     struct seat *seat = run->seat;
     struct ls_envelope *envelope = &run->envelope;
-    enum ls_class klass = ls_class_of(err);
     struct ls_retry retry = judge(run, err);
+    struct ls_buf history = {0};
 
     if (retry.action == LS_RETRY_DEAD) {
-        struct burial burial = {.klass = ls_class_name(klass),
-                                .why = retry.why,
-                                .attempts = envelope->attempt + 1,
-                                .crashes = retry.crashes,
-                                .first_failed_at = retry.first_failed_at,
-                                .bytes = written(run)};
-        bury(run, err, &burial);
-        set_status(run, "dead");
+        settle_dead(run, err, &retry);
         return;
     }
     if (retry.action == LS_RETRY_LATER)
@@ -283,7 +315,9 @@ static void settle_failure(struct ls_run *run, const struct ls_err *err)
     envelope->crashes = retry.crashes;
     envelope->first_failed_at = retry.first_failed_at;
     if (retry.action == LS_RETRY_LATER) {
+        remember(run, err, &history, false);
         ls_turn_retry(seat_turn(seat), run->fence, key_of(run), retry.delay_ms, written(run));
+        ls_buf_fini(&history);
         settled(run);
         set_status(run, "retrying");
         return;
@@ -314,7 +348,7 @@ static void bury_unknown_kind(struct ls_run *run)
                             .why = "unknown_kind",
                             .attempts = run->envelope.attempt,
                             .crashes = run->envelope.crashes,
-                            .bytes = written(run)};
+                            .history = run->envelope.history};
 
     if (ls_kind_known(run->envelope.kind.data, run->envelope.kind.length))
         ls_fail(&err, LS_E_PERMANENT,
@@ -323,6 +357,9 @@ static void bury_unknown_kind(struct ls_run *run)
                 LS_SPAN_ARG(run->envelope.kind));
     else
         ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
+    snprintf(err.reason, sizeof(err.reason), "unknown_kind");
+    run->envelope.history = (struct ls_span){0};
+    burial.bytes = written(run);
     bury(run, &err, &burial);
     set_status(run, "dead");
 }
@@ -453,6 +490,7 @@ void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t
     run->envelope.attempt = 0; /* it goes on well: what failed before is past */
     run->envelope.first_failed_at = 0;
     run->envelope.crashes = 0;
+    run->envelope.history = (struct ls_span){0};
     ls_turn_again(seat_turn(run->seat), run->fence, key_of(run), delay_ms, written(run));
     settled(run);
     set_status(run, "pending");
@@ -519,6 +557,7 @@ void run_time_out(struct ls_run *run)
     stop(run);
     ls_fail(&err, LS_E_LOST, "job timeout: not done after %s",
             ls_duration_format(text, sizeof(text), timeout_ms));
+    snprintf(err.reason, sizeof(err.reason), "job_timeout");
     settle_failure(run, &err);
     end(run);
 }

@@ -30,6 +30,8 @@ struct dead_select {
     bool all;
 };
 
+/* A number is a position, anything else an id. */
+bool dead_is_position(const char *which);
 /* -1 with LS_E_USAGE when the words do not go together. strict: the words must say which ones. */
 int dead_select_init(struct dead_select *select, struct ls_cli *cli, const struct dead_words *words,
                      bool strict, struct ls_err *err);

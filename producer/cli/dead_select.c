@@ -6,6 +6,7 @@
 #include "producer/cli/dead.h"
 
 #define MISSING_SHOWN 5
+#define POSITION_DIGITS 9
 
 /* ---- which letters ---- */
 
@@ -105,18 +106,21 @@ static bool note_id(struct dead_select *select, const char *text)
     return first;
 }
 
+bool dead_is_position(const char *which)
+{
+    return *which && !which[strspn(which, "0123456789")] && strlen(which) <= POSITION_DIGITS;
+}
+
 bool dead_select_has_id(struct dead_select *select, const struct ls_dead *letter, int64_t index)
 {
-    char number[24], id[160];
+    char number[24], id[160] = "";
     bool named;
 
     snprintf(number, sizeof number, "%lld", (long long)index);
-    named = note_id(select, number);
-    if (letter && letter->id.length && letter->id.length < sizeof id) {
+    named = dead_is_position(number) && note_id(select, number);
+    if (letter && letter->id.length < sizeof id)
         snprintf(id, sizeof id, "%.*s", LS_SPAN_ARG(letter->id));
-        named |= note_id(select, id);
-    }
-    return named;
+    return (*id && !dead_is_position(id) && note_id(select, id)) || named;
 }
 
 size_t dead_select_missing(const struct dead_select *select, struct ls_buf *text)

@@ -327,7 +327,6 @@ static void print_letter(struct ls_cli *cli, const struct ls_dead *letter)
     print_history(cli, letter->history);
 }
 
-/* A number is a position, anything else an id. */
 static int find(struct ls_cli *cli, const struct ls_keys *keys, const char *which,
                 struct ls_find_dead *found, struct ls_err *err)
 {
@@ -335,7 +334,7 @@ static int find(struct ls_cli *cli, const struct ls_keys *keys, const char *whic
     struct ls_cmd cmd = {0};
     int result;
 
-    if (!*which || which[strspn(which, "0123456789")] || strlen(which) > 9)
+    if (!dead_is_position(which))
         return ls_find_dead(cli, keys, ls_span_of(which), 0, found, err);
     found->index = strtoll(which, NULL, 10);
     ls_dead_list_build(&cmd, keys, found->index, found->index);

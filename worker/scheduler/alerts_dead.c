@@ -162,8 +162,12 @@ static void raise_dead(struct ls_alerts *alerts, enum ls_rule rule, const struct
     struct ls_notice notice = *given;
     char look[160];
 
-    snprintf(look, sizeof look, "lockstep dead list --queue %s --group %s", queue->keys.queue,
-             fingerprint);
+    if (strcmp(fingerprint, "other") ==
+        0) /* those beyond the first thousand have no row of theirs */
+        snprintf(look, sizeof look, "lockstep dead list --queue %s", queue->keys.queue);
+    else
+        snprintf(look, sizeof look, "lockstep dead list --queue %s --group %s", queue->keys.queue,
+                 fingerprint);
     notice.type = ls_rule_type(rule);
     notice.severity = firing ? "high" : "info";
     notice.queue = queue->keys.queue;

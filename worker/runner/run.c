@@ -7,8 +7,8 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/config/config.h"
-#include "common/job/dead.h"
 #include "common/job/attempts.h"
+#include "common/job/dead.h"
 #include "common/queue/push.h"
 #include "worker/runner/runner_internal.h"
 
@@ -358,7 +358,7 @@ static void bury_unknown_kind(struct ls_run *run)
     else
         ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
     snprintf(err.reason, sizeof(err.reason), "unknown_kind");
-    run->envelope.history = (struct ls_span){0};
+    run->envelope.history = (struct ls_span){0}; /* beside the job, not in it */
     burial.bytes = written(run);
     bury(run, &err, &burial);
     set_status(run, "dead");

@@ -5,9 +5,9 @@
 
 #include "common/base/log.h"
 #include "common/base/rand.h"
+#include "common/job/attempts.h"
 #include "common/job/dead.h"
 #include "common/job/envelope.h"
-#include "common/job/attempts.h"
 #include "common/job/id.h"
 #include "common/job/retry.h"
 

@@ -47,6 +47,7 @@ struct ls_envelope {
     struct ls_span traceparent; /* W3C trace context */
     bool status;                /* keep status:<id> */
     bool result;                /* keep result:<id> */
+    struct ls_span history;     /* the attempts so far, a JSON array as written (attempts.h) */
     struct {
         struct ls_span name, value; /* as written */
     } extra[LS_ENVELOPE_EXTRAS];    /* members we do not know are kept */
@@ -57,8 +58,9 @@ struct ls_envelope {
 };
 
 /* Scan. The spans point into text (or scratch) and live as long as it. 0, or -1 with LS_E_INVALID
- * (not an envelope: says what and where) or LS_E_TOO_BIG; then *envelope is {0} but for kind, id,
- * account and key if they were readable before the fault. Durations (max_age, timeout,
+ * (not an envelope: says what and where; err->reason is the kind of fault: "not_json", "no_kind",
+ * "bad_key", ...) or LS_E_TOO_BIG; then *envelope is {0} but for kind, id, account and key if they
+ * were readable before the fault. Durations (max_age, timeout,
  * backoff.base, backoff.cap) are ms as a number or text with a unit ("6h"). A known member given
  * twice is an error; so are "kind" beside "type" and a value outside its range. Free with
  * ls_envelope_fini. */

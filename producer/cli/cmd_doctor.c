@@ -424,7 +424,8 @@ static void errors(struct doctor *doctor, struct finding *finding)
         "%lld dead jobs in %lld groups wait for a decision; in the last %d min %lld died, %lld "
         "were done",
         (long long)dead, (long long)groups, BACKLOG_MINUTES, (long long)recent, (long long)done);
-    remedy(finding, "lockstep dead groups; then lockstep dead retry|discard --group G");
+    remedy(finding, "lockstep dead groups; then lockstep dead retry --group G, or discard --group "
+                    "G --reason TEXT");
 }
 
 static void retries(struct doctor *doctor, struct finding *finding)

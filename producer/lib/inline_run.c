@@ -554,6 +554,7 @@ static void bury(struct host *host, const struct ls_err *err, const char *klass,
 {
     const struct inline_job *job = host->job;
     const struct ls_envelope *envelope = &job->envelope;
+    char code[LS_CODE_SIZE];
     struct ls_dead dead = {.id = envelope->id,
                            .kind = envelope->kind,
                            .account = envelope->account,
@@ -561,7 +562,7 @@ static void bury(struct host *host, const struct ls_err *err, const char *klass,
                            .error = ls_span_of(err->text),
                            .klass = ls_span_of(klass),
                            .why = ls_span_of(why),
-                           .code = ls_span_of(err->reason),
+                           .code = ls_span_of(ls_failure_code(code, err)),
                            .attempts = envelope->attempt + (retry != NULL),
                            .crashes = envelope->crashes,
                            .first_failed_at = retry ? retry->first_failed_at : 0,
@@ -573,7 +574,8 @@ static void bury(struct host *host, const struct ls_err *err, const char *klass,
 
     ls_envelope_write(&bytes, envelope);
     dead.job = span_of(&bytes);
-    dead.group = ls_span_of(ls_dead_group(group, dead.kind, dead.klass, 0, dead.code, dead.error));
+    dead.group =
+        ls_span_of(ls_dead_group(group, dead.kind, dead.account, dead.klass, 0, dead.code));
     ls_dead_write(&letter, &dead);
     inline_bury(host->queue, job, &letter);
     ls_buf_fini(&bytes);

@@ -304,10 +304,12 @@ static void begin(void *self, struct ls_run *run)
         return;
     }
     memset(&plan, 0, sizeof(plan));
-    if (read_data(&plan, ls_run_data(run), &err) < 0)
+    if (read_data(&plan, ls_run_data(run), &err) < 0) {
+        snprintf(err.reason, sizeof(err.reason), "bad_data");
         ls_run_fail(run, &err);
-    else
+    } else {
         deliver(run, &plan);
+    }
     plan_fini(&plan);
 }
 

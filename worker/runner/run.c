@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/rand.h"
 #include "common/config/config.h"
+#include "common/job/attempts.h"
 #include "common/job/dead.h"
 #include "common/job/json.h"
 #include "common/queue/push.h"
@@ -241,7 +242,8 @@ struct burial {
     const char *klass, *why;
     int attempts, crashes;
     int64_t first_failed_at;
-    struct ls_span bytes; /* of the job, exactly */
+    struct ls_span history; /* of its attempts */
+    struct ls_span bytes;   /* of the job, exactly */
 };
 
 /* The letter says all that is known; the job's bytes are in it exactly. */
@@ -250,11 +252,11 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
     struct seat *seat = run->seat;
     const struct ls_envelope *envelope = &run->envelope;
     struct ls_span klass = ls_span_of(burial->klass), error = ls_span_of(err->text), sample = error;
-    struct ls_span code = ls_span_of(err->reason);
     struct ls_buf *out = &seat->runner->letter;
-    char group[LS_GROUP_SIZE];
+    char group[LS_GROUP_SIZE], word[LS_CODE_SIZE];
+    struct ls_span code = ls_span_of(ls_failure_code(word, err));
 
-    ls_dead_group(group, envelope->kind, klass, err->http_status, code, error);
+    ls_dead_group(group, envelope->kind, envelope->account, klass, err->http_status, code);
     ls_buf_clear(out);
     ls_dead_write(out, &(struct ls_dead){.id = envelope->id,
                                          .kind = envelope->kind,
@@ -272,6 +274,7 @@ static void bury(struct ls_run *run, const struct ls_err *err, const struct buri
                                          .worker = ls_span_of(seat->worker),
                                          .fence = run->fence,
                                          .group = ls_span_of(group),
+                                         .history = burial->history,
                                          .job = burial->bytes});
     if (sample.length > SAMPLE_BYTES)
         sample.length = SAMPLE_BYTES;
@@ -342,23 +345,51 @@ static void tell_breaker(struct ls_run *run, enum ls_class klass)
                 klass != LS_CLASS_TRANSIENT && klass != LS_CLASS_UNKNOWN);
 }
 
+/* The job's history has this attempt, too: in its envelope, or, when the job is dead, beside it. */
+static void remember(struct ls_run *run, const struct ls_err *err, struct ls_buf *history,
+                     bool is_dead)
+{
+    char code[LS_CODE_SIZE];
+    const struct ls_attempt attempt = {.at_ms = seat_now_ms(run->seat),
+                                       .klass = ls_span_of(ls_class_name(ls_class_of(err))),
+                                       .http_status = err->http_status,
+                                       .code = ls_span_of(ls_failure_code(code, err)),
+                                       .error = ls_span_of(err->text)};
+
+    if (!is_dead) {
+        ls_attempts_note(history, &run->envelope, &attempt);
+        return;
+    }
+    ls_attempts_add(history, run->envelope.history, &attempt, LS_ATTEMPTS_BYTES);
+    run->envelope.history = (struct ls_span){0};
+}
+
+static void settle_dead(struct ls_run *run, const struct ls_err *err, const struct ls_retry *retry)
+{
+    struct ls_buf history = {0};
+    struct burial burial = {.klass = ls_class_name(ls_class_of(err)),
+                            .why = retry->why,
+                            .attempts = run->envelope.attempt + 1,
+                            .crashes = retry->crashes,
+                            .first_failed_at = retry->first_failed_at};
+
+    remember(run, err, &history, true);
+    burial.history = (struct ls_span){history.data, history.length};
+    burial.bytes = written(run);
+    bury(run, err, &burial);
+    ls_buf_fini(&history);
+}
+
 /* A failed run: retry, park, give back or bury. */
 static void settle_failure(struct ls_run *run, const struct ls_err *err)
 {
     struct ls_envelope *envelope = &run->envelope;
-    enum ls_class klass = ls_class_of(err);
     struct ls_retry retry = judge(run, err);
+    struct ls_buf history = {0};
 
-    tell_breaker(run, klass);
-
+    tell_breaker(run, ls_class_of(err));
     if (retry.action == LS_RETRY_DEAD) {
-        struct burial burial = {.klass = ls_class_name(klass),
-                                .why = retry.why,
-                                .attempts = envelope->attempt + 1,
-                                .crashes = retry.crashes,
-                                .first_failed_at = retry.first_failed_at,
-                                .bytes = written(run)};
-        bury(run, err, &burial);
+        settle_dead(run, err, &retry);
         return;
     }
     if (retry.action == LS_RETRY_LATER)
@@ -367,7 +398,9 @@ static void settle_failure(struct ls_run *run, const struct ls_err *err)
     envelope->crashes = retry.crashes;
     envelope->first_failed_at = retry.first_failed_at;
     if (retry.action == LS_RETRY_LATER) {
+        remember(run, err, &history, false);
         ls_turn_retry(ending(run), run->fence, key_of(run), retry.delay_ms, written(run));
+        ls_buf_fini(&history);
         settled(run);
         set_status(run, "retrying");
         return;
@@ -398,7 +431,7 @@ static void bury_unknown_kind(struct ls_run *run)
                             .why = "unknown_kind",
                             .attempts = run->envelope.attempt,
                             .crashes = run->envelope.crashes,
-                            .bytes = written(run)};
+                            .history = run->envelope.history};
 
     if (ls_kind_known(run->envelope.kind.data, run->envelope.kind.length))
         ls_fail(&err, LS_E_PERMANENT,
@@ -407,6 +440,9 @@ static void bury_unknown_kind(struct ls_run *run)
                 LS_SPAN_ARG(run->envelope.kind));
     else
         ls_fail(&err, LS_E_PERMANENT, "unknown kind '%.*s'", LS_SPAN_ARG(run->envelope.kind));
+    snprintf(err.reason, sizeof(err.reason), "unknown_kind");
+    run->envelope.history = (struct ls_span){0}; /* beside the job, not in it */
+    burial.bytes = written(run);
     bury(run, &err, &burial);
 }
 
@@ -547,6 +583,7 @@ void ls_run_again(struct ls_run *run, int64_t delay_ms, const void *data, size_t
     run->envelope.attempt = 0; /* it goes on well: what failed before is past */
     run->envelope.first_failed_at = 0;
     run->envelope.crashes = 0;
+    run->envelope.history = (struct ls_span){0};
     ls_turn_again(ending(run), run->fence, key_of(run), delay_ms, written(run));
     settled(run);
     set_status(run, "pending");
@@ -657,6 +694,7 @@ void run_time_out(struct ls_run *run)
     stop(run);
     ls_fail(&err, LS_E_LOST, "job timeout: not done after %s",
             ls_duration_format(text, sizeof(text), timeout_ms));
+    snprintf(err.reason, sizeof(err.reason), "job_timeout");
     settle_failure(run, &err);
     end(run);
 }

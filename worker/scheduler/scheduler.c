@@ -22,7 +22,9 @@
 #include "worker/scheduler/reaper.h"
 #include "worker/scheduler/until_empty.h"
 
-#define LEAD_LEASE_MS 15000
+#define LEAD_LEASE_MS 30000
+#define LEAD_MS 10000 /* how often the lead is held, or asked for */
+#define LEAD_SLACK_MS 20
 #define LEAVE_MAX_MS 3000 /* what is not settled by then comes back by our lease */
 
 struct ls_scheduler {
@@ -32,7 +34,7 @@ struct ls_scheduler {
     struct ls_child *child;
     struct ls_redis *redis;
     struct ls_http *http;
-    struct ls_timer *beat, *leave;
+    struct ls_timer *beat, *lead, *leave;
     struct ls_reaper **reapers; /* owned; one a queue of the configuration */
     size_t reaper_count;
     size_t working; /* reapers that had their first turn */
@@ -50,6 +52,7 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err);
 static void on_up(void *arg);
 static void on_down(void *arg, const struct ls_err *err);
 static void on_beat(void *arg);
+static void on_lead_due(void *arg);
 static void hold_lead(struct ls_scheduler *scheduler, int64_t lease_ms);
 static void on_lead(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_first_turn(void *arg);
@@ -99,6 +102,7 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err)
     ls_redis_url_fini(&url);
     scheduler->http = ls_http_new(&scheduler->loop, &(struct ls_http_options){.max_active = 8});
     scheduler->beat = ls_timer_new(&scheduler->loop, on_beat, scheduler);
+    scheduler->lead = ls_timer_new(&scheduler->loop, on_lead_due, scheduler);
     scheduler->leave = ls_timer_new(&scheduler->loop, stop, scheduler);
     scheduler->reapers = ls_xcalloc(config->queue_count, sizeof(struct ls_reaper *));
     for (size_t i = 0; i < config->queue_count; i++) {
@@ -178,7 +182,7 @@ static void on_up(void *arg)
     ls_cron_up(scheduler->cron);
     if (scheduler->until)
         ls_until_up(scheduler->until);
-    hold_lead(scheduler, LEAD_LEASE_MS);
+    on_lead_due(scheduler);
     ls_timer_repeat(scheduler->beat, config->beat_ms);
 }
 
@@ -199,6 +203,7 @@ static void on_down(void *arg, const struct ls_err *err)
     scheduler->outage_logged = true;
     scheduler->up = scheduler->leading = false;
     ls_timer_stop(scheduler->beat);
+    ls_timer_stop(scheduler->lead);
     ls_cron_down(scheduler->cron);
     if (scheduler->until)
         ls_until_down(scheduler->until);
@@ -213,7 +218,14 @@ static void on_beat(void *arg)
 
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_beat(scheduler->reapers[i]);
+}
+
+static void on_lead_due(void *arg)
+{
+    struct ls_scheduler *scheduler = arg;
+
     hold_lead(scheduler, LEAD_LEASE_MS);
+    ls_timer_start(scheduler->lead, LEAD_MS);
 }
 
 static void hold_lead(struct ls_scheduler *scheduler, int64_t lease_ms)
@@ -237,10 +249,14 @@ static void on_lead(void *arg, const struct ls_reply *reply, const struct ls_err
     scheduler->leading = leadership.leader;
     if (scheduler->draining || !scheduler->up)
         return;
-    if (leadership.leader)
+    if (leadership.leader) {
         ls_alerts_lead(scheduler->alerts);
-    else
-        ls_alerts_rest(scheduler->alerts);
+        return;
+    }
+    ls_alerts_rest(scheduler->alerts);
+    /* A leader that is gone is followed when its lease ends, not at the next look. */
+    if (leadership.left_ms > 0 && leadership.left_ms < LEAD_MS)
+        ls_timer_start(scheduler->lead, leadership.left_ms + LEAD_SLACK_MS);
 }
 
 static void on_first_turn(void *arg)
@@ -300,6 +316,7 @@ static void on_drain(void *arg, int grace_ms)
         return;
     scheduler->draining = true;
     ls_timer_stop(scheduler->beat);
+    ls_timer_stop(scheduler->lead);
     ls_cron_down(scheduler->cron);
     if (scheduler->until)
         ls_until_down(scheduler->until);
@@ -339,6 +356,7 @@ static void stop(void *arg)
     free(scheduler->reapers);
     ls_http_close(&scheduler->http);
     ls_timer_close(&scheduler->beat);
+    ls_timer_close(&scheduler->lead);
     ls_timer_close(&scheduler->leave);
     ls_child_close(&scheduler->child);
 }

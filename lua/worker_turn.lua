@@ -282,7 +282,7 @@ if (claim > 0 or share > 0) and blocked == 0 then
   local last = tonumber(redis.call('GET', fence) or '0') or 0
   local base = us
   if base <= last then base = last + 1 end
-  local looked, most = 0, math.max(4 * claim, 128)   -- a flood is set aside at least so fast, however few places are free
+  local looked, most = 0, math.max(4 * claim, 256)   -- a flood is set aside at least so fast, however few places are free
   local dropped, reserving = {}, {}          -- ids that were cancelled; due, item of what has paid for a time to come
   local by_key, states, taken = {}, {}, {}   -- places in out of claims by key; key, state of them; their keys
   local places = {}                          -- fence, account of claims that hold one of their account's places

@@ -39,6 +39,8 @@ static void on_handle_closed(uv_handle_t *handle);
 static void begin_drain(struct ls_child *child, int grace_ms);
 static void reopen_log(void);
 static void tell(struct ls_child *child, enum ls_message_type type, const char *text);
+static void tell_number(struct ls_child *child, enum ls_message_type type, int64_t number,
+                        const char *text);
 
 struct ls_child *ls_child_new(uv_loop_t *loop, const struct ls_role_context *context,
                               const struct ls_child_hooks *hooks, void *arg)
@@ -107,6 +109,16 @@ void ls_child_fatal(struct ls_child *child, const struct ls_err *err)
     ls_log_with(LS_LOG_ERROR, "child.fatal", LS_FIELDS({"hint", err->hint[0] ? err->hint : NULL}),
                 "%s", err->text);
     tell(child, LS_MESSAGE_FATAL, err->text);
+}
+
+void ls_child_watching(struct ls_child *child, int64_t died)
+{
+    tell_number(child, LS_MESSAGE_WATCHING, died, NULL);
+}
+
+void ls_child_empty(struct ls_child *child, int64_t died, const char *left)
+{
+    tell_number(child, LS_MESSAGE_EMPTY, died, left);
 }
 
 bool ls_child_draining(const struct ls_child *child)
@@ -223,6 +235,12 @@ static void reopen_log(void)
 
 static void tell(struct ls_child *child, enum ls_message_type type, const char *text)
 {
+    tell_number(child, type, 0, text);
+}
+
+static void tell_number(struct ls_child *child, enum ls_message_type type, int64_t number,
+                        const char *text)
+{
     struct ls_message *message;
 
     if (!child->channel)
@@ -230,6 +248,7 @@ static void tell(struct ls_child *child, enum ls_message_type type, const char *
     message = LS_NEW(struct ls_message);
     message->type = type;
     message->pid = getpid();
+    message->number = number;
     snprintf(message->text, sizeof message->text, "%s", text ? text : "");
     ls_channel_send(child->channel, message);
     free(message);

@@ -44,6 +44,10 @@ void ls_child_replace_me(struct ls_child *child, const char *reason);
  * master, which stops the pool if no child of the role ever became ready. The role then ends with
  * LS_EXIT_FATAL. */
 void ls_child_fatal(struct ls_child *child, const struct ls_err *err);
+/* A scheduler of a pool that ends by itself: it has looked (so many jobs had died before), and: it is
+ * over (so many died since; what is left, "" nothing). */
+void ls_child_watching(struct ls_child *child, int64_t died);
+void ls_child_empty(struct ls_child *child, int64_t died, const char *left);
 bool ls_child_draining(const struct ls_child *child);
 /* Stops everything and frees with the next turns of the loop; clears the pointer. */
 void ls_child_close(struct ls_child **child);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/config/config.h"
@@ -19,6 +20,7 @@
 
 static const char usage[] =
     "usage: lockstep-worker [--config FILE] [--role ROLE] [--log stderr|file:PATH]\n"
+    "       lockstep-worker --until-empty [--timeout TIME] [--config FILE] [--log ...]\n"
     "\n"
     "Runs a pool in the foreground: the master, its runners, scheduler, relay and admin server, "
     "and\n"
@@ -27,6 +29,10 @@ static const char usage[] =
     "  --config FILE   default: $LOCKSTEP_CONFIG, ./lockstep.yaml, /etc/lockstep/lockstep.yaml\n"
     "  --role ROLE     one part alone, without a master: runner, scheduler, relay or admin\n"
     "  --log SINK      overrides the configuration's\n"
+    "  --until-empty   end when nothing waits, runs or is to be tried again: exit 0, or 1 when "
+    "jobs "
+    "died\n"
+    "  --timeout TIME  end then in any case, exit 1; jobs scheduled for later are not waited for\n"
     "  --version, --help\n"
     "\n"
     "SIGTERM drains and ends; a second one ends at once. SIGHUP reloads the configuration, "
@@ -35,12 +41,15 @@ static const char usage[] =
 
 struct options {
     char *config_path, *role, *log; /* copies: the process title will overwrite argv */
+    bool until_empty;
+    int64_t timeout_ms; /* 0: none */
 };
 
 struct pool {
     struct options options;
     struct ls_config *configs[CONFIGS_MAX]; /* owned; the last is in use */
     size_t config_count;
+    struct ls_until_empty until_empty;
 };
 
 static int parse_options(int argc, char **argv, struct options *options);
@@ -48,6 +57,7 @@ static int apply_log(const struct ls_config *config, const char *override, struc
 static void fill_settings(const struct ls_config *config, struct ls_master_settings *settings);
 static int reload(void *arg, struct ls_master_settings *next, struct ls_err *err);
 static int run_alone(const struct ls_config *config, const char *role);
+static int run_until_empty(struct pool *pool, struct ls_master_settings *settings);
 static int fail(const struct ls_err *err, int status);
 
 static int (*const roles[LS_ROLE_COUNT])(const struct ls_role_context *context) = {
@@ -82,7 +92,8 @@ int main(int argc, char **argv)
         ls_log_set_role("master");
         ls_title_set("master");
         fill_settings(config, &settings);
-        status = ls_master_run(&settings);
+        status =
+            pool.options.until_empty ? run_until_empty(&pool, &settings) : ls_master_run(&settings);
     }
 done:
     while (pool.config_count)
@@ -97,9 +108,10 @@ done:
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option table[] = {
-        {"config", required_argument, NULL, 'c'}, {"role", required_argument, NULL, 'r'},
-        {"log", required_argument, NULL, 'l'},    {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {0},
+        {"config", required_argument, NULL, 'c'},  {"role", required_argument, NULL, 'r'},
+        {"log", required_argument, NULL, 'l'},     {"until-empty", no_argument, NULL, 'u'},
+        {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {0},
     };
     int letter;
 
@@ -114,6 +126,18 @@ static int parse_options(int argc, char **argv, struct options *options)
         case 'l':
             options->log = ls_xstrdup(optarg);
             break;
+        case 'u':
+            options->until_empty = true;
+            break;
+        case 't':
+            options->timeout_ms = ls_duration_parse(optarg);
+            if (options->timeout_ms > 0)
+                break;
+            fprintf(stderr,
+                    "lockstep-worker: '--timeout' cannot be '%.60s'\n"
+                    "hint: a duration with its unit, above zero: 30s, 5m\n",
+                    optarg);
+            return LS_EXIT_USAGE;
         case 'h':
             fputs(usage, stdout);
             return LS_EXIT_OK;
@@ -127,6 +151,15 @@ static int parse_options(int argc, char **argv, struct options *options)
     }
     if (optind < argc) {
         fprintf(stderr, "lockstep-worker: unknown word '%s'\n%s", argv[optind], usage);
+        return LS_EXIT_USAGE;
+    }
+    if (options->until_empty && options->role) {
+        fputs("lockstep-worker: '--until-empty' needs a whole pool: it does not go with '--role'\n",
+              stderr);
+        return LS_EXIT_USAGE;
+    }
+    if (options->timeout_ms && !options->until_empty) {
+        fputs("lockstep-worker: '--timeout' goes with '--until-empty'\n", stderr);
         return LS_EXIT_USAGE;
     }
     return -1;
@@ -208,6 +241,30 @@ static int run_alone(const struct ls_config *config, const char *role)
             "lockstep-worker: there is no role '%s'\nhint: runner, scheduler, relay or admin\n",
             role);
     return LS_EXIT_USAGE;
+}
+
+/* What came of it is said on standard error, wherever the log goes. */
+static int run_until_empty(struct pool *pool, struct ls_master_settings *settings)
+{
+    struct ls_until_empty *until = &pool->until_empty;
+    int64_t timeout_ms = pool->options.timeout_ms;
+    char text[32];
+    int status;
+
+    until->deadline_ms = timeout_ms ? ls_clock_mono_ms() + timeout_ms : 0;
+    settings->until_empty = until;
+    status = ls_master_run(settings);
+    if (until->left[0])
+        fprintf(stderr,
+                "lockstep-worker: not empty after %s: %s\n"
+                "hint: 'lockstep queue list' shows how it stands\n",
+                ls_duration_format(text, sizeof text, timeout_ms), until->left);
+    if (until->died)
+        fprintf(stderr,
+                "lockstep-worker: %lld jobs died meanwhile\n"
+                "hint: 'lockstep dead list' shows why\n",
+                (long long)until->died);
+    return status;
 }
 
 static int fail(const struct ls_err *err, int status)

@@ -4,8 +4,18 @@
 #define LS_WORKER_MAIN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct ls_config;
+
+/* A pool that ends by itself when nothing is left to do (`--until-empty`). */
+struct ls_until_empty {
+    int64_t deadline_ms; /* monotonic: it ends then in any case; 0: never */
+    bool watching;       /* the scheduler has looked once; runners start only then */
+    int64_t died_before; /* jobs that had died by then, of all queues */
+    int64_t died;        /* jobs that died meanwhile; known when it has ended */
+    char left[520];      /* what was left when the time was over; "" nothing */
+};
 
 /* What a role gets. Everything is borrowed and outlives the call. Signals are reset, nothing is
  * connected, no loop exists yet. */
@@ -17,6 +27,7 @@ struct ls_role_context {
     bool standalone;  /* started with --role: there is no master, signals come directly */
     int grace_ms;     /* how long a drain may take */
     int watchdog_ms;  /* the master kills a child that is silent for so long; 0: nobody watches */
+    const struct ls_until_empty *until_empty; /* NULL: the pool runs until it is told to end */
 };
 
 /* Each: 0 after a clean drain; LS_EXIT_FATAL when starting again cannot help (the reason is logged

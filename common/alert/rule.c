@@ -7,8 +7,9 @@
 
 #define HOUR_MS (60 * 60 * 1000)
 
-static const char *const types[LS_RULE_COUNT] = {"high_error_rate", "slow_sync", "stale_data",
-                                                 "sync_retry_exhausted"};
+static const char *const types[LS_RULE_COUNT] = {
+    "high_error_rate",      "slow_sync", "stale_data", "dead_full",
+    "sync_retry_exhausted", "dead_rate", "dead_age"};
 
 static enum ls_alert_level between(double value, double fire, double clear);
 
@@ -71,6 +72,56 @@ void ls_rule_stale(const struct ls_rule_limits *limits, int64_t last_ms, int64_t
              ls_duration_format(silence, sizeof silence, (int64_t)out->value));
 }
 
+void ls_rule_dead_full(int64_t dead, int64_t max, struct ls_finding *out)
+{
+    memset(out, 0, sizeof *out);
+    out->value = (double)dead;
+    out->level = max > 0 && dead >= max ? LS_LEVEL_HIGH : LS_LEVEL_BELOW;
+    if (max > 0)
+        snprintf(out->details, sizeof out->details,
+                 "%lld dead jobs, %lld are allowed: nothing more is claimed until some of them are "
+                 "retried or discarded",
+                 (long long)dead, (long long)max);
+    if (max > 0 && dead < max)
+        snprintf(out->details, sizeof out->details,
+                 "%lld dead jobs, %lld are allowed: jobs are claimed again", (long long)dead,
+                 (long long)max);
+}
+
+void ls_rule_dead_rate(const struct ls_rule_limits *limits, int64_t grown, struct ls_finding *out)
+{
+    char length[32];
+
+    memset(out, 0, sizeof *out);
+    out->value = (double)grown;
+    out->level = LS_LEVEL_BELOW;
+    if (!limits->dead_rate)
+        return;
+    if (grown > 0)
+        out->level = grown >= limits->dead_rate       ? LS_LEVEL_HIGH
+                     : grown <= limits->dead_rate / 2 ? LS_LEVEL_BELOW
+                                                      : LS_LEVEL_BETWEEN;
+    snprintf(out->details, sizeof out->details, "%lld jobs of one group died in the last %s",
+             (long long)grown, ls_duration_format(length, sizeof length, limits->window_ms));
+}
+
+void ls_rule_dead_age(const struct ls_rule_limits *limits, int64_t count, int64_t first_ms,
+                      int64_t now_ms, struct ls_finding *out)
+{
+    int64_t age = count > 0 && now_ms > first_ms ? now_ms - first_ms : 0;
+    char text[32];
+
+    memset(out, 0, sizeof *out);
+    out->value = (double)age;
+    out->level = limits->dead_age_ms && age > limits->dead_age_ms ? LS_LEVEL_HIGH : LS_LEVEL_BELOW;
+    if (count > 0)
+        snprintf(out->details, sizeof out->details,
+                 "the oldest of %lld dead jobs of one group has waited %s for somebody to decide",
+                 (long long)count, ls_duration_format(text, sizeof text, age));
+    else
+        snprintf(out->details, sizeof out->details, "no job of the group is dead any more");
+}
+
 struct ls_alert_timing ls_rule_timing(enum ls_rule rule, const struct ls_rule_limits *limits)
 {
     struct ls_alert_timing timing = {.cooldown_ms = limits->cooldown_ms};
@@ -87,7 +138,11 @@ struct ls_alert_timing ls_rule_timing(enum ls_rule rule, const struct ls_rule_li
         timing.events = true;
         timing.clear_for_ms = limits->cooldown_ms > HOUR_MS ? limits->cooldown_ms : HOUR_MS;
         break;
-    default: /* stale_data is its own long wait, and one sync is proof of the contrary */
+    case LS_RULE_DEAD_RATE: /* the window smooths already */
+        timing.clear_for_ms = limits->window_ms;
+        break;
+    default: /* stale_data and dead_age are their own long waits; dead_full is a fact. One look is
+                proof of the contrary */
         break;
     }
     return timing;

@@ -47,6 +47,27 @@ const char *ls_clock_format(char out[LS_CLOCK_TEXT_SIZE], int64_t wall_ms)
     return out;
 }
 
+int64_t ls_clock_parse(const char *text, size_t length)
+{
+    char copy[LS_CLOCK_TEXT_SIZE], again[LS_CLOCK_TEXT_SIZE];
+    struct tm utc = {0};
+    int64_t wall_ms;
+    int ms = 0;
+
+    if (length != sizeof copy - 1)
+        return 0;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &utc.tm_year, &utc.tm_mon, &utc.tm_mday,
+               &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &ms) != 7)
+        return 0;
+    utc.tm_year -= 1900;
+    utc.tm_mon -= 1;
+    wall_ms = (int64_t)timegm(&utc) * 1000 + ms;
+    /* sscanf takes blanks and signs, timegm a 31st of February: a time is what is written so. */
+    return wall_ms > 0 && strcmp(ls_clock_format(again, wall_ms), copy) == 0 ? wall_ms : 0;
+}
+
 int64_t ls_duration_parse(const char *text)
 {
     static const struct {

@@ -14,6 +14,8 @@ int64_t ls_clock_wall_ms(void);
 /* "2026-11-23T00:51:00.123Z" (24 characters and a NUL). */
 #define LS_CLOCK_TEXT_SIZE 25
 const char *ls_clock_format(char out[LS_CLOCK_TEXT_SIZE], int64_t wall_ms);
+/* The inverse; 0 for anything else. */
+int64_t ls_clock_parse(const char *text, size_t length);
 
 /* "250ms", "10s", "5m", "6h", "7d", also "1h30m" and a bare "0"; the value in ms. -1 when it does not parse or is negative. */
 int64_t ls_duration_parse(const char *text);

@@ -38,7 +38,8 @@ struct ls_err {
     int os_errno;           /* 0 when it does not apply */
     int http_status;        /* 0 when there was no HTTP answer */
     int64_t retry_after_ms; /* -1 when the peer named none */
-    char reason[64];        /* the peer's own error code ("product_invalid_sku"); "" when none */
+    char reason
+        [64]; /* what failed, in one stable word: the peer's own code ("product_invalid_sku") or ours ("refused"); "" when none */
     char text
         [512]; /* one line, lower case, no full stop, problem first, the subject in single quotes */
     char hint[256]; /* what to do about it; "" when there is nothing to say */

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,6 +81,7 @@ struct ls_http {
 
 static void start_waiting(struct ls_http *http);
 static void drain(struct ls_http *http);
+static void because(struct ls_err *err, const char *reason);
 
 /* -------- lists -------- */
 
@@ -539,6 +541,7 @@ static void on_sweep(uv_timer_t *timer)
             err = (struct ls_err)LS_ERR_INIT;
             ls_fail(&err, LS_E_TIMEOUT,
                     "request was not sent within its deadline: too many are under way");
+            because(&err, "queue_timeout");
         }
         if (err.code != LS_E_NONE) {
             list_remove(&http->waiting, call);
@@ -589,6 +592,7 @@ static void copy_headers(struct ls_call *call, const struct ls_http_request *req
         if (has_control(header->name) || strchr(header->name, ':') || has_control(header->value)) {
             ls_fail(&call->refusal, LS_E_USAGE,
                     "header '%s' holds characters that no header may hold", header->name);
+            because(&call->refusal, "bad_header");
             break;
         }
         has_type |= strcasecmp(header->name, "content-type") == 0;
@@ -642,14 +646,19 @@ struct ls_call *ls_http_begin(struct ls_http *http, const struct ls_http_request
     call->max_response_bytes =
         request->max_response_bytes ? request->max_response_bytes : DEFAULT_RESPONSE_BYTES;
     copy_headers(call, request);
-    if (strncasecmp(call->url, "http://", 7) != 0 && strncasecmp(call->url, "https://", 8) != 0)
+    if (strncasecmp(call->url, "http://", 7) != 0 && strncasecmp(call->url, "https://", 8) != 0) {
         ls_fail(&call->refusal, LS_E_USAGE, "'%s' is not an http or https URL",
                 ls_http_url_shown(call->url, shown, sizeof(shown)));
-    else if (!call->method[0] ||
-             strspn(call->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(call->method))
+        because(&call->refusal, "bad_url");
+    } else if (!call->method[0] ||
+               strspn(call->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(call->method)) {
         ls_fail(&call->refusal, LS_E_USAGE, "'%s' is not an HTTP method", call->method);
-    if (http->waiting.count >= http->options.max_waiting)
+        because(&call->refusal, "bad_method");
+    }
+    if (http->waiting.count >= http->options.max_waiting) {
         ls_fail(&call->refusal, LS_E_CANCELLED, "too many requests wait (%d)", http->waiting.count);
+        because(&call->refusal, "queue_full");
+    }
 
     if (call->refusal.code == LS_E_NONE && http->waiting.count == 0 &&
         http->active.count < http->options.max_active) {
@@ -726,6 +735,45 @@ static enum ls_err_code code_of(CURLcode result, long sent, bool fresh)
     }
 }
 
+/* What failed in one word, behind ls_fail. */
+static void because(struct ls_err *err, const char *reason)
+{
+    snprintf(err->reason, sizeof err->reason, "%s", reason);
+}
+
+/* Why no connection came about. */
+static const char *connect_fault(struct ls_call *call, CURLcode result)
+{
+    long number = 0;
+
+    switch (result) {
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return "name_not_resolved";
+    case CURLE_SSL_CONNECT_ERROR:
+        return "tls_handshake";
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return "tls_certificate";
+    case CURLE_COULDNT_CONNECT:
+        break;
+    default:
+        return "connection_lost";
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+    switch (number) {
+    case ECONNREFUSED:
+        return "refused";
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return "unreachable";
+    case ETIMEDOUT:
+        return "connect_timeout";
+    default:
+        return "not_connected";
+    }
+}
+
 static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
 {
     const char *why = curl_easy_strerror(result);
@@ -743,33 +791,39 @@ static void describe(struct ls_call *call, CURLcode result, struct ls_err *err)
     if (call->too_big) {
         ls_fail(err, LS_E_TOO_BIG, "answer of '%s' exceeds %zu bytes", shown,
                 call->max_response_bytes);
+        because(err, "answer_too_big");
         return;
     }
     if (call->shunned[0] && !call->reached) {
         ls_fail(err, LS_E_PERMANENT, "'%s' leads to %s: refused", shown, call->shunned);
         ls_hint(err, "http.refuse_private is on: deliver to a public address, or turn it off");
-        snprintf(err->reason, sizeof(err->reason), "private-address");
+        snprintf(err->reason, sizeof(err->reason), "private_address");
         return;
     }
     code = code_of(result, sent, connects > 0);
     switch (code) {
     case LS_E_INVALID:
         ls_fail(err, LS_E_INVALID, "'%s' does not answer by HTTP", shown);
+        because(err, "not_http");
         break;
     case LS_E_LOST:
         if (result == CURLE_OPERATION_TIMEDOUT)
             ls_fail(err, LS_E_LOST, "no answer from '%s': timeout", shown);
         else
             ls_fail(err, LS_E_LOST, "no answer from '%s': connection lost", shown);
+        because(err, result == CURLE_OPERATION_TIMEDOUT ? "answer_timeout" : "connection_lost");
         break;
     case LS_E_TIMEOUT:
         ls_fail(err, LS_E_TIMEOUT, "cannot reach '%s': timeout", shown);
+        because(err, "connect_timeout");
         break;
     case LS_E_USAGE:
         ls_fail(err, LS_E_USAGE, "'%s' is not a URL", shown);
+        because(err, "bad_url");
         break;
     default:
         ls_fail(err, code, "cannot reach '%s': %s", shown, why);
+        because(err, connect_fault(call, result));
         if (result == CURLE_PEER_FAILED_VERIFICATION)
             ls_hint(err, "its certificate is not trusted: give the authority's with ca_file");
     }

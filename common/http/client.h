@@ -13,6 +13,9 @@
  *   LS_E_PERMANENT  refuse_private: the host has no public address; nothing was sent
  *   LS_E_USAGE      the request is malformed (URL, header)
  *   LS_E_CANCELLED  the queue here is full or closing
+ * err->reason names what failed: "bad_url", "bad_header", "bad_method", "name_not_resolved", "refused",
+ * "unreachable", "not_connected", "tls_handshake", "tls_certificate", "connect_timeout",
+ * "queue_timeout", "answer_timeout", "connection_lost", "answer_too_big", "not_http", "queue_full".
  * Texts of errors show URLs without user, password and query. */
 #ifndef LS_HTTP_CLIENT_H
 #define LS_HTTP_CLIENT_H

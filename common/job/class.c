@@ -1,5 +1,8 @@
 #include "common/job/class.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "common/base/mem.h"
 
 static const struct ls_class_policy policies[LS_CLASS_COUNT] = {
@@ -50,6 +53,22 @@ enum ls_class ls_class_of(const struct ls_err *err)
         break;
     }
     return LS_CLASS_TRANSIENT;
+}
+
+const char *ls_failure_code(char out[LS_CODE_SIZE], const struct ls_err *err)
+{
+    const char *colon = strrchr(err->reason, ':');
+    size_t length = strlen(err->reason);
+
+    if (colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1))
+        length = (size_t)(colon - err->reason);
+    if (length)
+        snprintf(out, LS_CODE_SIZE, "%.*s", (int)length, err->reason);
+    else if (err->http_status)
+        snprintf(out, LS_CODE_SIZE, "http-%d", err->http_status);
+    else
+        snprintf(out, LS_CODE_SIZE, "%s", ls_err_name(err->code));
+    return out;
 }
 
 const struct ls_class_policy *ls_class_policy(enum ls_class klass)

@@ -31,6 +31,13 @@ struct ls_class_policy {
 };
 
 enum ls_class ls_class_of(const struct ls_err *err);
+
+/* What failed, in one word that is the same every time: for letters, their groups, histories. It is
+ * err->reason where there is one (the peer's own code, without the number of a record that some put
+ * behind a colon), else "http-503", else ls_err_name. Returns out. */
+#define LS_CODE_SIZE 64
+const char *ls_failure_code(char out[LS_CODE_SIZE], const struct ls_err *err);
+
 const struct ls_class_policy *ls_class_policy(enum ls_class klass);
 const char *ls_class_name(enum ls_class klass);
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
@@ -12,53 +11,14 @@
 #include "common/job/id.h"
 #include "common/job/json.h"
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (unsigned char)c >= 0x80;
-}
-
-/* The text without what differs from job to job: quoted parts become '?', words with digits '#'. */
-static void generalise(struct ls_buf *out, struct ls_span text)
-{
-    const char *s = text.data;
-    const char *end = s + text.length;
-
-    while (s < end) {
-        const char *from = s;
-        bool digit = false;
-
-        if (*s == '\'' || *s == '"') {
-            const char *close = memchr(s + 1, *s, (size_t)(end - s - 1));
-
-            if (close) {
-                ls_buf_putc(out, '?');
-                s = close + 1;
-                continue;
-            }
-        }
-        while (s < end && (is_alnum(*s) || *s == '_' || *s == '-')) {
-            digit |= *s >= '0' && *s <= '9';
-            s++;
-        }
-        if (s == from)
-            ls_buf_putc(out, *s++);
-        else if (digit)
-            ls_buf_putc(out, '#');
-        else
-            ls_buf_add(out, from, (size_t)(s - from));
-    }
-}
-
-const char *ls_dead_group(char out[LS_GROUP_SIZE], struct ls_span kind, struct ls_span klass,
-                          int http_status, struct ls_span code, struct ls_span error)
+const char *ls_dead_group(char out[LS_GROUP_SIZE], struct ls_span kind, struct ls_span account,
+                          struct ls_span klass, int http_status, struct ls_span code)
 {
     char hex[LS_SHA256_HEX_SIZE];
     struct ls_buf text = {0};
 
-    ls_buf_printf(&text, "%.*s\n%.*s\n%d\n%.*s\n", LS_SPAN_ARG(kind), LS_SPAN_ARG(klass),
-                  http_status, LS_SPAN_ARG(code));
-    generalise(&text, error);
+    ls_buf_printf(&text, "%.*s\n%.*s\n%.*s\n%d\n%.*s", LS_SPAN_ARG(kind), LS_SPAN_ARG(account),
+                  LS_SPAN_ARG(klass), http_status, LS_SPAN_ARG(code));
     ls_sha256_hex(text.data, text.length, hex);
     memcpy(out, hex, LS_GROUP_SIZE - 1);
     out[LS_GROUP_SIZE - 1] = '\0';
@@ -74,12 +34,16 @@ static void put(struct ls_buf *out, const char *name, struct ls_span text)
     ls_buf_json_string(out, text.data, text.length);
 }
 
+static bool is_one_line(struct ls_span text)
+{
+    return !memchr(text.data, '\n', text.length) && !memchr(text.data, '\r', text.length);
+}
+
 /* Valid JSON may be spread over lines, but a letter is one line; blanks around it would be lost. */
 static bool fits_as_json(struct ls_span job)
 {
     return job.length && (unsigned char)job.data[0] > ' ' &&
-           (unsigned char)job.data[job.length - 1] > ' ' && !memchr(job.data, '\n', job.length) &&
-           !memchr(job.data, '\r', job.length) &&
+           (unsigned char)job.data[job.length - 1] > ' ' && is_one_line(job) &&
            ls_json_valid(job.data, job.length, LS_ENVELOPE_DEPTH);
 }
 
@@ -106,7 +70,7 @@ void ls_dead_write(struct ls_buf *out, const struct ls_dead *dead)
     size_t start = out->length;
     int64_t first_at = dead->first_failed_at ? dead->first_failed_at : dead->failed_at;
 
-    ls_buf_reserve(out, dead->job.length + dead->error.length + 512);
+    ls_buf_reserve(out, dead->job.length + dead->history.length + dead->error.length + 512);
     ls_buf_puts(out, "{");
     put(out, "id", dead->id);
     put(out, "kind", dead->kind);
@@ -125,30 +89,22 @@ void ls_dead_write(struct ls_buf *out, const struct ls_dead *dead)
     if (dead->fence)
         ls_buf_printf(out, ",\"fence\":%lld", (long long)dead->fence);
     put(out, "group", dead->group);
+    if (dead->history.length && is_one_line(dead->history)) {
+        ls_buf_puts(out, ",\"history\":");
+        ls_buf_add(out, dead->history.data, dead->history.length);
+    }
     put_job(out, dead->job);
     ls_buf_putc(out, '}');
     out->length--; /* the comma before the first member */
     memmove(out->data + start + 1, out->data + start + 2, out->length - start);
 }
 
-/* "2026-11-23T00:51:00.123Z" */
 static int64_t parse_time(struct ls_span value)
 {
     struct ls_span text;
-    struct tm tm = {0};
-    char copy[32];
     bool escaped;
-    int ms = 0;
 
-    if (!ls_json_is_string(value, &text, &escaped) || text.length >= sizeof copy)
-        return 0;
-    snprintf(copy, sizeof copy, "%.*s", LS_SPAN_ARG(text));
-    if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) != 7)
-        return 0;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    return (int64_t)timegm(&tm) * 1000 + ms;
+    return ls_json_is_string(value, &text, &escaped) ? ls_clock_parse(text.data, text.length) : 0;
 }
 
 /* Decoded strings are collected in one buffer; as it may move while it grows, spans into it are
@@ -237,6 +193,8 @@ int ls_dead_parse(struct ls_dead *dead, const void *text, size_t length, struct 
             dead->first_failed_at = parse_time(value);
         else if (ls_span_is(name, "failed_at"))
             dead->failed_at = parse_time(value);
+        else if (ls_span_is(name, "history") && value.data[0] == '[')
+            dead->history = value;
         else if (ls_span_is(name, "job")) {
             dead->job = value;
             dead->job_is_json = has_job = true;
@@ -279,6 +237,7 @@ int ls_dead_revive(struct ls_buf *out, const struct ls_dead *dead, struct ls_err
     envelope.attempt = 0;
     envelope.crashes = 0;
     envelope.first_failed_at = 0;
+    envelope.history = (struct ls_span){0};
     ls_envelope_write(out, &envelope);
     ls_envelope_fini(&envelope);
     return 0;

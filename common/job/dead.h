@@ -1,11 +1,12 @@
 /* A dead letter: what became of a job that will not run again by itself, as one line of JSON for
  * people with redis-cli. The job's bytes are kept exactly: as "job" when they are JSON on one line,
- * else as the string "raw", else (not UTF-8) as "raw_base64".
+ * else as the string "raw", else (not UTF-8) as "raw_base64". What the job's envelope knew of its
+ * attempts stands in "history" instead, the last one included (attempts.h).
  *
- *   {"id":"01K…","kind":"http","error":"peer answered
- * 500","class":"transient","why":"max_attempts",
- *    "http_status":500,"attempts":5,"crashes":0,"first_failed_at":"2026-…Z","failed_at":"2026-…Z",
- *    "worker":"host-1-…","fence":1763859600000001,"group":"5f1c…","job":{…}} */
+ *   {"id":"01K…","kind":"http","error":"'https://shop.example/x' answered 500",
+ *    "class":"transient","why":"max_attempts","code":"http-500","http_status":500,
+ *    "attempts":5,"crashes":0,"first_failed_at":"2026-…Z","failed_at":"2026-…Z",
+ *    "worker":"host-1-…","fence":1763859600000001,"group":"5f1c…","history":[…],"job":{…}} */
 #ifndef LS_JOB_DEAD_H
 #define LS_JOB_DEAD_H
 
@@ -23,7 +24,7 @@ struct ls_dead {
     struct ls_span error;                  /* a sentence */
     struct ls_span klass;                  /* ls_class_name, or "unknown_kind" */
     struct ls_span why;                    /* ls_retry.why */
-    struct ls_span code;                   /* the peer's own code (ls_err.reason) */
+    struct ls_span code;                   /* ls_failure_code */
     int http_status;                       /* 0: none */
     int attempts;                          /* including the last */
     int crashes;
@@ -31,16 +32,18 @@ struct ls_dead {
     int64_t failed_at;
     struct ls_span worker;
     int64_t fence;
-    struct ls_span group; /* ls_dead_group */
-    struct ls_span job;   /* writing: the exact bytes. Parsing: the same, decoded if need be */
-    bool job_is_json;     /* parsing only */
-    char *scratch;        /* owned, parsing only */
+    struct ls_span group;   /* ls_dead_group */
+    struct ls_span history; /* JSON (ls_attempts_add); {0}: none */
+    struct ls_span job;     /* writing: the exact bytes. Parsing: the same, decoded if need be */
+    bool job_is_json;       /* parsing only */
+    char *scratch;          /* owned, parsing only */
 };
 
-/* Fingerprint of errors that belong together: kind, class, status, the peer's code and the error
- * text without its numbers, quoted parts and ids. Returns out. */
-const char *ls_dead_group(char out[LS_GROUP_SIZE], struct ls_span kind, struct ls_span klass,
-                          int http_status, struct ls_span code, struct ls_span error);
+/* Fingerprint of letters that belong together: those of one kind, account, class, HTTP status and
+ * code. The error's text is no part of it: numbers and names in it would make a group of each
+ * letter. Returns out. */
+const char *ls_dead_group(char out[LS_GROUP_SIZE], struct ls_span kind, struct ls_span account,
+                          struct ls_span klass, int http_status, struct ls_span code);
 
 /* Append the letter. */
 void ls_dead_write(struct ls_buf *out, const struct ls_dead *dead);
@@ -49,8 +52,8 @@ void ls_dead_write(struct ls_buf *out, const struct ls_dead *dead);
 int ls_dead_parse(struct ls_dead *dead, const void *text, size_t length, struct ls_err *err);
 void ls_dead_fini(struct ls_dead *dead);
 
-/* The envelope that a retry of this letter pushes: canonical, attempts, crashes and first failure
- * reset, same id. -1 with LS_E_INVALID when the job's bytes are no envelope. */
+/* The envelope that a retry of this letter pushes: canonical, attempts, crashes, first failure and
+ * history reset, same id. -1 with LS_E_INVALID when the job's bytes are no envelope. */
 int ls_dead_revive(struct ls_buf *out, const struct ls_dead *dead, struct ls_err *err);
 
 #endif

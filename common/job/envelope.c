@@ -29,6 +29,7 @@ enum field {
     F_TRACEPARENT,
     F_STATUS,
     F_RESULT,
+    F_HISTORY,
     F_PRIORITY,
     F_COUNT,
     F_OTHER = F_COUNT
@@ -50,6 +51,7 @@ static const char *const names[F_COUNT] = {
     [F_TRACEPARENT] = "traceparent",
     [F_STATUS] = "status",
     [F_RESULT] = "result",
+    [F_HISTORY] = "history",
     [F_PRIORITY] = "priority",
 };
 
@@ -106,10 +108,37 @@ void ls_envelope_fini(struct ls_envelope *envelope)
     *envelope = (struct ls_envelope){0};
 }
 
+/* The kind of fault, in one word; the text has said the rest. */
+static int fault(struct scan *scan, const char *kind)
+{
+    if (scan->err)
+        snprintf(scan->err->reason, sizeof scan->err->reason, "%s", kind);
+    return -1;
+}
+
 static int not_json(struct scan *scan)
 {
-    return ls_fail(scan->err, LS_E_INVALID, "the job is not valid JSON: %s (at byte %zu)",
-                   scan->json.fault, (size_t)(scan->json.at - scan->json.start));
+    ls_fail(scan->err, LS_E_INVALID, "the job is not valid JSON: %s (at byte %zu)",
+            scan->json.fault, (size_t)(scan->json.at - scan->json.start));
+    return fault(scan, "not_json");
+}
+
+/* take refused the value, and said why. */
+static int bad_member(struct scan *scan, enum field field)
+{
+    char kind[32];
+
+    if (field == F_OTHER)
+        return fault(scan, "too_many_members");
+    snprintf(kind, sizeof kind, "bad_%s", names[field]);
+    return fault(scan, kind);
+}
+
+static int twice(struct scan *scan, enum field field)
+{
+    ls_fail(scan->err, LS_E_INVALID, "the job has '%s' twice%s", names[field],
+            field == F_KIND ? " ('type' is the same as 'kind')" : "");
+    return fault(scan, "double_member");
 }
 
 static enum field find(struct ls_span name)
@@ -160,9 +189,11 @@ static int scan_members(struct scan *scan)
     if (ls_json_space(json))
         scan->canonical = false;
     if (!ls_json_open(json)) {
-        if (json->at == json->end)
-            return ls_fail(scan->err, LS_E_INVALID, "the job is empty");
-        return ls_fail(scan->err, LS_E_INVALID, "the job is not a JSON object");
+        bool empty = json->at == json->end;
+
+        ls_fail(scan->err, LS_E_INVALID,
+                empty ? "the job is empty" : "the job is not a JSON object");
+        return fault(scan, empty ? "empty" : "not_object");
     }
     for (;;) {
         const char *before = json->at;
@@ -188,21 +219,24 @@ static int scan_members(struct scan *scan)
         note_order(scan, field, name);
         if (field != F_OTHER) {
             if (scan->seen & 1U << field)
-                return ls_fail(scan->err, LS_E_INVALID, "the job has '%s' twice%s", names[field],
-                               field == F_KIND ? " ('type' is the same as 'kind')" : "");
+                return twice(scan, field);
             scan->seen |= 1U << field;
         }
         if (take(scan, field, name, value) < 0)
-            return -1;
+            return bad_member(scan, field);
     }
     if (ls_json_space(json))
         scan->canonical = false;
-    if (json->at != json->end)
-        return ls_fail(scan->err, LS_E_INVALID,
-                       "something stands behind the job's closing brace (at byte %zu)",
-                       (size_t)(json->at - json->start));
-    if (!scan->out->kind.length)
-        return ls_fail(scan->err, LS_E_INVALID, "the job has no 'kind'");
+    if (json->at != json->end) {
+        ls_fail(scan->err, LS_E_INVALID,
+                "something stands behind the job's closing brace (at byte %zu)",
+                (size_t)(json->at - json->start));
+        return fault(scan, "trailing_bytes");
+    }
+    if (!scan->out->kind.length) {
+        ls_fail(scan->err, LS_E_INVALID, "the job has no 'kind'");
+        return fault(scan, "no_kind");
+    }
     return 0;
 }
 
@@ -395,6 +429,15 @@ static int take_flag(struct scan *scan, enum field field, struct ls_span value, 
     return 0;
 }
 
+/* What stands in it is looked at when it is shown (attempts.h). */
+static int take_history(struct scan *scan, struct ls_span value)
+{
+    if (value.data[0] != '[')
+        return ls_fail(scan->err, LS_E_INVALID, "'history' must be an array");
+    scan->out->history = value;
+    return 0;
+}
+
 static int take_extra(struct scan *scan, struct ls_span name, struct ls_span value)
 {
     struct ls_envelope *out = scan->out;
@@ -451,12 +494,23 @@ static int take(struct scan *scan, enum field field, struct ls_span name, struct
         return take_flag(scan, field, value, &out->status);
     case F_RESULT:
         return take_flag(scan, field, value, &out->result);
+    case F_HISTORY:
+        return take_history(scan, value);
     case F_PRIORITY:
         return take_priority(scan, value);
     case F_OTHER:
         break;
     }
     return take_extra(scan, name, value);
+}
+
+/* What a runner would refuse when it reads the job. */
+static int check_range(const char *name, int64_t value, int64_t max, struct ls_err *err)
+{
+    if (value >= 0 && value <= max)
+        return 0;
+    return ls_fail(err, LS_E_USAGE, "'%s' cannot be %lld: 0 (not given) to %lld", name,
+                   (long long)value, (long long)max);
 }
 
 int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
@@ -476,6 +530,10 @@ int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
         if (spans[i].length && !ls_utf8_valid(spans[i].data, spans[i].length))
             return ls_fail(err, LS_E_USAGE, "'%s' is not UTF-8", names[i]);
     }
+    if (check_range("timeout", envelope->timeout_ms, DURATION_MAX_MS, err) < 0 ||
+        check_range("max_age", envelope->retry.max_age_ms, DURATION_MAX_MS, err) < 0 ||
+        check_range("max_attempts", envelope->retry.max_attempts, COUNT_MAX, err) < 0)
+        return -1;
     if (envelope->data.length &&
         !ls_json_valid(envelope->data.data, envelope->data.length, LS_ENVELOPE_DEPTH - 1)) {
         ls_fail(err, LS_E_USAGE, "'data' is not valid JSON");
@@ -489,8 +547,7 @@ int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
         length = envelope->data.length;
     }
     if (length > LS_ENVELOPE_MAX) {
-        ls_fail(err, LS_E_TOO_BIG, "the job has %zu bytes, %d are allowed", length,
-                LS_ENVELOPE_MAX);
+        ls_fail(err, LS_E_USAGE, "the job has %zu bytes, %d are allowed", length, LS_ENVELOPE_MAX);
         return ls_hint(err, "put big contents elsewhere and name the place in data");
     }
     return 0;
@@ -572,6 +629,10 @@ void ls_envelope_write(struct ls_buf *out, const struct ls_envelope *envelope)
         put_string(out, ",\"", envelope->extra[i].name);
         ls_buf_putc(out, ':');
         ls_buf_add(out, envelope->extra[i].value.data, envelope->extra[i].value.length);
+    }
+    if (envelope->history.length) {
+        ls_buf_puts(out, ",\"history\":");
+        ls_buf_add(out, envelope->history.data, envelope->history.length);
     }
     if (envelope->lane != LS_LANE_NORMAL) {
         ls_buf_puts(out, ",\"priority\":\"");

@@ -47,6 +47,7 @@ struct ls_envelope {
     struct ls_span traceparent; /* W3C trace context */
     bool status;                /* keep status:<id> */
     bool result;                /* keep result:<id> */
+    struct ls_span history;     /* the attempts so far, a JSON array as written (attempts.h) */
     struct {
         struct ls_span name, value; /* as written */
     } extra[LS_ENVELOPE_EXTRAS];    /* members we do not know are kept */
@@ -57,8 +58,9 @@ struct ls_envelope {
 };
 
 /* Scan. The spans point into text (or scratch) and live as long as it. 0, or -1 with LS_E_INVALID
- * (not an envelope: says what and where) or LS_E_TOO_BIG; then *envelope is {0} but for kind, id,
- * account and key if they were readable before the fault. Durations (max_age, timeout,
+ * (not an envelope: says what and where; err->reason is the kind of fault: "not_json", "no_kind",
+ * "bad_key", ...) or LS_E_TOO_BIG; then *envelope is {0} but for kind, id, account and key if they
+ * were readable before the fault. Durations (max_age, timeout,
  * backoff.base, backoff.cap) are ms as a number or text with a unit ("6h"). A known member given
  * twice is an error; so are "kind" beside "type" and a value outside its range. Free with
  * ls_envelope_fini. */
@@ -66,8 +68,8 @@ int ls_envelope_scan(struct ls_envelope *envelope, const void *text, size_t leng
                      struct ls_err *err);
 void ls_envelope_fini(struct ls_envelope *envelope);
 
-/* Check what a producer filled in (charsets, lengths, data is one JSON value): -1 with LS_E_USAGE
- * naming the field. Scanned envelopes have passed. Does not want an id. */
+/* Check what a producer filled in (charsets, lengths, ranges, data is one JSON value, 64 KiB in
+ * all): -1 with LS_E_USAGE naming the field. Scanned envelopes have passed. Does not want an id. */
 int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err);
 
 /* Append the canonical form; data's bytes unchanged. The caller has set id (ls_id_new). */

@@ -263,11 +263,11 @@ bool ls_json_value(struct ls_json *json, struct ls_span *value)
     }
 }
 
-bool ls_json_open(struct ls_json *json)
+static bool open_list(struct ls_json *json, char bracket, const char *otherwise)
 {
     ls_json_space(json);
-    if (json->at == json->end || *json->at != '{')
-        return fail(json, "it is no object");
+    if (json->at == json->end || *json->at != bracket)
+        return fail(json, otherwise);
     if (json->depth_left == 0)
         return fail(json, "it is nested too deeply");
     json->depth_left--;
@@ -275,12 +275,13 @@ bool ls_json_open(struct ls_json *json)
     return true;
 }
 
-bool ls_json_next(struct ls_json *json, bool *first, struct ls_span *name, struct ls_span *value)
+/* To the next entry of an open list; false at its end. */
+static bool next_entry(struct ls_json *json, char bracket, bool *first)
 {
     ls_json_space(json);
     if (json->at == json->end)
         return fail(json, "the text ends too early");
-    if (*json->at == '}') {
+    if (*json->at == bracket) {
         json->at++;
         json->depth_left++;
         return false;
@@ -291,7 +292,27 @@ bool ls_json_next(struct ls_json *json, bool *first, struct ls_span *name, struc
         json->at++;
     }
     *first = false;
-    return member_name(json, name) && ls_json_value(json, value);
+    return true;
+}
+
+bool ls_json_open(struct ls_json *json)
+{
+    return open_list(json, '{', "it is no object");
+}
+
+bool ls_json_next(struct ls_json *json, bool *first, struct ls_span *name, struct ls_span *value)
+{
+    return next_entry(json, '}', first) && member_name(json, name) && ls_json_value(json, value);
+}
+
+bool ls_json_open_array(struct ls_json *json)
+{
+    return open_list(json, '[', "it is no array");
+}
+
+bool ls_json_item(struct ls_json *json, bool *first, struct ls_span *value)
+{
+    return next_entry(json, ']', first) && ls_json_value(json, value);
 }
 
 static void put_utf8(struct ls_buf *out, unsigned code)

@@ -33,6 +33,10 @@ bool ls_json_string(struct ls_json *json, struct ls_span *inside, bool *escaped)
 bool ls_json_open(struct ls_json *json);
 bool ls_json_next(struct ls_json *json, bool *first, struct ls_span *name, struct ls_span *value);
 
+/* The same for an array: open takes the bracket, item yields the values. */
+bool ls_json_open_array(struct ls_json *json);
+bool ls_json_item(struct ls_json *json, bool *first, struct ls_span *value);
+
 /* Append what a valid string's inside stands for. */
 void ls_json_unescape(struct ls_buf *out, struct ls_span inside);
 /* Is value (as ls_json_value yields it) a string? Then its inside. */

@@ -184,36 +184,72 @@ int ls_queue_ring_field(struct ls_span field, int64_t *minute, struct ls_span *c
     return 0;
 }
 
-static void pause_build(struct ls_cmd *cmd, const struct ls_keys *keys, const char *verb,
-                        struct ls_span by)
+static void switch_build(struct ls_cmd *cmd, const struct ls_keys *keys, const char *verb,
+                         struct ls_span by, struct ls_span process)
 {
     ls_cmd_script(cmd, &ls_script_queue_pause);
     ls_cmd_puts(cmd, keys->control);
+    ls_cmd_puts(cmd, keys->workers);
     ls_cmd_puts(cmd, keys->wake);
     ls_cmd_puts(cmd, verb);
     ls_cmd_span(cmd, by.length ? by : LS_SPAN("somebody"));
+    ls_cmd_span(cmd, process);
 }
 
 void ls_queue_pause_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span by)
 {
-    pause_build(cmd, keys, "pause", by);
+    switch_build(cmd, keys, "pause", by, (struct ls_span){0});
+}
+
+void ls_queue_close_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span by)
+{
+    switch_build(cmd, keys, "close", by, (struct ls_span){0});
 }
 
 void ls_queue_resume_build(struct ls_cmd *cmd, const struct ls_keys *keys)
 {
-    pause_build(cmd, keys, "resume", (struct ls_span){0});
+    switch_build(cmd, keys, "resume", (struct ls_span){0}, (struct ls_span){0});
 }
 
-int ls_queue_pause_parse(const struct ls_reply *reply, bool *was_paused, struct ls_err *err)
+void ls_queue_quiet_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span process,
+                          struct ls_span by)
 {
-    const char *word = ls_queue_word(reply, 2, "queue_pause", err);
+    switch_build(cmd, keys, "quiet", by, process);
+}
+
+void ls_queue_unquiet_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span process)
+{
+    switch_build(cmd, keys, "unquiet", (struct ls_span){0}, process);
+}
+
+void ls_queue_quiet_sweep_build(struct ls_cmd *cmd, const struct ls_keys *keys)
+{
+    switch_build(cmd, keys, "sweep", (struct ls_span){0}, (struct ls_span){0});
+}
+
+int ls_queue_switch_parse(const struct ls_reply *reply, struct ls_queue_switched *was,
+                          struct ls_err *err)
+{
+    const char *word = ls_queue_word(reply, 4, "queue_pause", err);
 
     if (!word)
         return -1;
     if (strcmp(word, "OK") != 0)
         return ls_queue_unexpected(word, "queue_pause", err);
-    *was_paused = ls_queue_int(reply, 1) != 0;
+    *was = (struct ls_queue_switched){.was_paused = ls_queue_int(reply, 1) != 0,
+                                      .was_closed = ls_queue_int(reply, 2) != 0,
+                                      .quiet = ls_queue_int(reply, 3)};
     return 0;
+}
+
+struct ls_span ls_queue_quiet_field(struct ls_span field)
+{
+    static const char prefix[] = "quiet/";
+    const size_t length = sizeof prefix - 1;
+
+    if (field.length <= length || memcmp(field.data, prefix, length) != 0)
+        return (struct ls_span){0};
+    return (struct ls_span){field.data + length, field.length - length};
 }
 
 void ls_queue_bounds_build(struct ls_cmd *cmd, const struct ls_keys *keys,

@@ -52,11 +52,31 @@ void ls_queue_ring_build(struct ls_cmd *cmd, const struct ls_keys *keys);
 /* 0 and the two parts; -1 when it is no such field. */
 int ls_queue_ring_field(struct ls_span field, int64_t *minute, struct ls_span *counter);
 
-/* Pause: nothing is claimed any more; what runs goes on, pushes are taken. by: who and why. Reply
- * {OK, was paused 0|1}: parse by ls_queue_pause_parse. */
+/* Pause: nothing is claimed any more; what runs goes on, pushes are taken. Close: pushes are refused
+ * (a raw RPUSH is not), what is there goes on. Resume ends both. by: who and why; the first one's
+ * stays. Safe to repeat. */
 void ls_queue_pause_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span by);
+void ls_queue_close_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span by);
 void ls_queue_resume_build(struct ls_cmd *cmd, const struct ls_keys *keys);
-int ls_queue_pause_parse(const struct ls_reply *reply, bool *was_paused, struct ls_err *err);
+
+/* Quiet: the runner whose workers' names begin with process (<host>-<pid>) claims nothing more here
+ * and ends what it has. Unquiet: it claims again; {0} all of them. Sweep: the marks of processes
+ * that have no worker here any more are forgotten. */
+void ls_queue_quiet_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span process,
+                          struct ls_span by);
+void ls_queue_unquiet_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span process);
+void ls_queue_quiet_sweep_build(struct ls_cmd *cmd, const struct ls_keys *keys);
+
+/* For all of them: how it was before. */
+struct ls_queue_switched {
+    bool was_paused, was_closed;
+    int64_t quiet; /* processes that became quiet, or ceased to be */
+};
+int ls_queue_switch_parse(const struct ls_reply *reply, struct ls_queue_switched *was,
+                          struct ls_err *err);
+
+/* A field of control: the process if it is a mark of quietness, else {0}. */
+struct ls_span ls_queue_quiet_field(struct ls_span field);
 
 /* The queue's bounds, as the configuration has them (control/bound, max_running, max_dead): a plain
  * HSET; 0 is none. */

@@ -185,6 +185,33 @@ int ls_worker_leave_parse(const struct ls_reply *reply, enum ls_left *left, stru
     return 0;
 }
 
+void ls_worker_beat_build(struct ls_cmd *cmd, const struct ls_keys *keys, const char *worker,
+                          int64_t lease_ms, int max)
+{
+    ls_assert(max >= 1 && max <= LS_BEAT_NAMES_MAX);
+    ls_cmd_script(cmd, &ls_script_worker_beat);
+    ls_cmd_puts(cmd, keys->workers);
+    ls_cmd_puts(cmd, worker);
+    ls_cmd_int(cmd, lease_ms);
+    ls_cmd_int(cmd, max);
+}
+
+int ls_worker_beat_parse(const struct ls_reply *reply, struct ls_worker_beat *beat,
+                         struct ls_err *err)
+{
+    const char *word = ls_queue_word(reply, 2, "worker_beat", err);
+
+    if (!word)
+        return -1;
+    if (strcmp(word, "FENCED") == 0)
+        return ls_fail(err, LS_E_FENCED, "this worker's lease ran out and its claims were taken");
+    if (strcmp(word, "OK") != 0)
+        return ls_queue_unexpected(word, "worker_beat", err);
+    *beat = (struct ls_worker_beat){
+        .ms = ls_queue_int(reply, 1), .count = reply->count - 2, .expired = reply->items + 2};
+    return 0;
+}
+
 void ls_worker_list_build(struct ls_cmd *cmd, const struct ls_keys *keys)
 {
     ls_cmd_script(cmd, &ls_script_worker_list);

@@ -76,6 +76,20 @@ void ls_worker_leave_build(struct ls_cmd *cmd, const struct ls_keys *keys, const
 enum ls_left { LS_LEFT, LS_LEFT_BUSY, LS_LEFT_GONE };
 int ls_worker_leave_parse(const struct ls_reply *reply, enum ls_left *left, struct ls_err *err);
 
+/* A worker that claims nothing renews its lease without a turn, and hears whose leases ran out, at
+ * most `max` (at most LS_BEAT_NAMES_MAX) of them, longest ago first. */
+#define LS_BEAT_NAMES_MAX 256
+void ls_worker_beat_build(struct ls_cmd *cmd, const struct ls_keys *keys, const char *worker,
+                          int64_t lease_ms, int max);
+struct ls_worker_beat {
+    int64_t ms;
+    size_t count;
+    const struct ls_reply *expired; /* names; borrowed from the reply */
+};
+/* -1 with LS_E_FENCED: the worker is unknown, as in ls_turn_parse. */
+int ls_worker_beat_parse(const struct ls_reply *reply, struct ls_worker_beat *beat,
+                         struct ls_err *err);
+
 /* All workers with what their lease has left (negative: ran out), soonest first; at most 1,000. */
 void ls_worker_list_build(struct ls_cmd *cmd, const struct ls_keys *keys);
 struct ls_worker_list {

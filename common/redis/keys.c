@@ -42,6 +42,7 @@ int ls_keys_init(struct ls_keys *keys, const char *queue, struct ls_err *err)
         {&keys->progress, "progress"},
         {&keys->dead, "dead"},
         {&keys->dead_groups, "dead:groups"},
+        {&keys->discarded, "dead:discarded"},
         {&keys->keys, "keys"},
         {&keys->bodies, "bodies"},
         {&keys->limits, "limits"},
@@ -53,7 +54,7 @@ int ls_keys_init(struct ls_keys *keys, const char *queue, struct ls_err *err)
         {&keys->stats, "stats"},
         {&keys->stats_ring, "stats:ring"},
     };
-    size_t each = strlen(PREFIX) + LS_QUEUE_NAME_MAX + sizeof("}:pending:high");
+    size_t each = strlen(PREFIX) + LS_QUEUE_NAME_MAX + sizeof("}:dead:discarded");
     char *at;
 
     if (ls_queue_name_check(queue, err) < 0)

@@ -25,6 +25,7 @@ struct ls_keys {
     const char *progress;    /* HASH fence -> how far the run is */
     const char *dead;        /* LIST of dead letters, newest first */
     const char *dead_groups; /* lockstep:{default}:dead:groups    HASH */
+    const char *discarded;   /* lockstep:{default}:dead:discarded LIST, who discarded what and why */
     const char *keys;        /* HASH key -> state */
     const char *bodies;      /* HASH key -> newest waiting envelope */
     const char *limits;      /* HASH account/field -> value */

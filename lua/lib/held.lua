@@ -18,6 +18,31 @@ local function holds_any(account)
   return knows[account]
 end
 
+local function append_held(head, item)       -- head: '<account> <digit> <us>-'
+  serial = serial + 1
+  holds[2 * serial - 1] = 0
+  holds[2 * serial] = head .. format('%04d', serial) .. ' ' .. item
+end
+
+-- A flood is told by how its jobs begin, without looking further into each: of the last accounts that were set aside, how their
+-- envelopes begin, how long that is, and the head of their members.
+local floods, newest = {}, 0
+local function joins_flood(item, lane)
+  for i = 1, #floods do
+    local flood = floods[i]
+    if flood.lane == lane and sub(item, 1, flood.length) == flood.start then
+      append_held(flood.head, item)
+      return true
+    end
+  end
+end
+local function note_flood(account, lane, head)
+  if not lane or lane == pending_high or cancelling then return end
+  local start = '{"account":"' .. account .. '","id":"'
+  newest = newest % 4 + 1
+  floods[newest] = {lane = lane, start = start, length = #start, head = head}
+end
+
 -- lane: where it lay, nil for reserved.
 local function hold(account, item, key, envelope, lane, why, when)
   local digit = DIGIT[lane]
@@ -29,9 +54,9 @@ local function hold(account, item, key, envelope, lane, why, when)
       tool.set(key, format('pending %.0f %s', ms, tool.rank[of_key] and of_key or tool.lane_of(envelope)))
     end
   end
-  serial = serial + 1
-  holds[2 * serial - 1] = 0
-  holds[2 * serial] = account .. ' ' .. digit .. ' ' .. now_text .. '-' .. format('%04d', serial) .. ' ' .. item
+  local head = account .. ' ' .. digit .. ' ' .. now_text .. '-'
+  append_held(head, item)
+  note_flood(account, lane, head)
   knows[account] = true
   if why == 'wait' then looks[account] = when elseif why == 'turn' and not looks[account] then looks[account] = 0 end
   if why == 'full' then looks[account] = nil end
@@ -64,7 +89,8 @@ local function sweep(lane)
     local items = redis.call('LRANGE', lane, 0, 63)
     local length = #items == 64 and redis.call('LLEN', lane) or #items
     open_items(items, 1, function(i, item, key, envelope)
-      if (key and not follow(load_tools(), key, envelope, false)) or (cancelling and is_cancelled(key, envelope)) then
+      if (not key and i < length and joins_flood(item, lane)) or (key and not follow(load_tools(), key, envelope, false)) 
+          or (cancelling and is_cancelled(key, envelope)) then
         moved = i
         return
       end
@@ -141,6 +167,7 @@ end
 local function consider(items, lane, first)
   local tool = load_tools()
   open_items(items, first, function(i, item, key, envelope)
+    if not key and joins_flood(item, lane) then return end
     if key and not follow(tool, key, envelope, not lane) then return end
     if cancelling and is_cancelled(key, envelope) then return end
     local account = watching and match(envelope, '^{"account":"([^"]+)","id":"')

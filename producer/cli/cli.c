@@ -48,6 +48,20 @@ int ls_cli_options(struct ls_cli *cli, const struct ls_cli_option *options, int 
     return 0;
 }
 
+void ls_cli_list_add(struct ls_cli_list *list, const char *text)
+{
+    list->texts = ls_xrealloc(list->texts, (list->count + 1) * sizeof *list->texts);
+    list->texts[list->count++] = text;
+}
+
+static void give(const struct ls_cli_option *option, const char *text)
+{
+    if (option->list)
+        ls_cli_list_add(option->list, text);
+    else
+        *option->value = text;
+}
+
 /* Words used, or -1. */
 static int take_option(struct ls_cli *cli, const struct ls_cli_option *options, int argc,
                        char **argv, int at, int *exit_code)
@@ -81,14 +95,14 @@ static int take_option(struct ls_cli *cli, const struct ls_cli_option *options, 
                 return 1;
             }
             if (word[2 + length] == '=') {
-                *option->value = word + 3 + length;
+                give(option, word + 3 + length);
                 return 1;
             }
             if (at + 1 >= argc) {
                 *exit_code = ls_cli_misused(cli, "'--%s' needs a value", option->name);
                 return -1;
             }
-            *option->value = argv[at + 1];
+            give(option, argv[at + 1]);
             return 2;
         }
     }

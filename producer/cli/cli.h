@@ -43,11 +43,19 @@ struct ls_command {
 
 /* ---- words ---- */
 
-/* One option of a command. Exactly one of value and flag is set. The array ends with {0}. */
+/* The values of an option that may be given more than once. {0} is none; the texts are argv's, the
+ * array is the owner's to free. */
+struct ls_cli_list {
+    const char **texts;
+    size_t count;
+};
+
+/* One option of a command. Exactly one of value, flag and list is set. The array ends with {0}. */
 struct ls_cli_option {
-    const char *name;   /* without the dashes: "queue" */
-    const char **value; /* `--queue Q` or `--queue=Q` */
-    bool *flag;         /* `--all` */
+    const char *name;         /* without the dashes: "queue" */
+    const char **value;       /* `--queue Q` or `--queue=Q` */
+    bool *flag;               /* `--all` */
+    struct ls_cli_list *list; /* `--id A --id B` */
 };
 
 /* Take the options (and the global ones: --config, --redis, --json, --quiet, --help) out of argv;
@@ -55,6 +63,9 @@ struct ls_cli_option {
  * options. 0; or -1 after saying what is wrong or showing the help: return *exit_code then. */
 int ls_cli_options(struct ls_cli *cli, const struct ls_cli_option *options, int *argc, char ***argv,
                    int *exit_code);
+
+/* Add a text to a list. */
+void ls_cli_list_add(struct ls_cli_list *list, const char *text);
 
 /* Say "lockstep: TEXT", the hint and a pointer to the help. Returns 2. */
 int ls_cli_misused(struct ls_cli *cli, const char *format, ...)

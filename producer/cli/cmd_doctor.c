@@ -195,7 +195,7 @@ static int read_stat(struct doctor *doctor, const struct ls_keys *keys, struct q
     if (result == 0)
         result = ls_queue_stat_parse(reply, &facts->stat, err);
     facts->stat.counters = NULL; /* they die with the reply */
-    facts->stat.paused_by = (struct ls_span){0};
+    facts->stat.paused_by = facts->stat.closed_by = (struct ls_span){0};
     ls_cmd_fini(&cmd);
     return result;
 }
@@ -424,7 +424,8 @@ static void errors(struct doctor *doctor, struct finding *finding)
         "%lld dead jobs in %lld groups wait for a decision; in the last %d min %lld died, %lld "
         "were done",
         (long long)dead, (long long)groups, BACKLOG_MINUTES, (long long)recent, (long long)done);
-    remedy(finding, "lockstep dead groups; then lockstep dead retry|discard --group G");
+    remedy(finding, "lockstep dead groups; then lockstep dead retry --group G, or discard --group "
+                    "G --reason TEXT");
 }
 
 static void retries(struct doctor *doctor, struct finding *finding)
@@ -538,6 +539,13 @@ static void processing(struct doctor *doctor, struct finding *finding)
         if (stat->paused) {
             say(finding, WARN, "queue %s is paused", queue->name);
             remedy(finding, "lockstep queue resume %s", queue->name);
+        } else if (stat->closed) {
+            say(finding, WARN, "queue %s takes no jobs: it is being drained", queue->name);
+            remedy(finding, "lockstep queue resume %s", queue->name);
+        } else if (stat->blocked == LS_QUEUE_DEAD_FULL) {
+            say(finding, FAIL, "queue %s is at its bound of %lld dead jobs: nothing is claimed",
+                queue->name, (long long)stat->max_dead);
+            remedy(finding, "lockstep dead groups --queue %s", queue->name);
         } else if (!stat->workers && (waiting || stat->delayed || stat->running ||
                                       strcmp(queue->name, "default") == 0)) {
             say(finding, FAIL, "queue %s has no worker", queue->name);

@@ -23,6 +23,7 @@ struct ls_find_job {
     int64_t due_ms;          /* delayed: ms since 1970; else 0 */
     char fence[32];          /* running; "" else */
     struct ls_buf text;      /* envelope or dead letter; the caller frees */
+    struct ls_buf progress;  /* for whoever reads it; the caller frees */
 };
 
 /* Look through running, lanes, bodies, delayed, reserved, dead, at most `limit` entries each. 1

@@ -1,6 +1,7 @@
 #include "producer/cli/queues.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 
@@ -70,4 +71,41 @@ const char *ls_cli_queue_for(struct ls_cli *cli, const char *given, const char *
         return NULL;
     found = ls_config_account_find(config, account);
     return found ? found->queue : "default";
+}
+
+int ls_cli_queue_stat(struct ls_cli *cli, const char *name, struct ls_queue_stat *stat,
+                      struct ls_err *err)
+{
+    const struct ls_reply *reply;
+    struct ls_keys keys = {0};
+    struct ls_cmd cmd = {0};
+    int result;
+
+    if (ls_keys_init(&keys, name, err) < 0)
+        return -1;
+    ls_queue_stat_build(&cmd, &keys);
+    result = ls_cli_send(cli, &cmd, &reply, err);
+    if (result == 0)
+        result = ls_queue_stat_parse(reply, stat, err);
+    ls_cmd_fini(&cmd);
+    ls_keys_fini(&keys);
+    return result;
+}
+
+int ls_cli_switch(struct ls_cli *cli, const struct ls_cmd *cmd, struct ls_queue_switched *was,
+                  struct ls_err *err)
+{
+    const struct ls_reply *reply;
+
+    if (ls_cli_send(cli, cmd, &reply, err) < 0)
+        return -1;
+    return ls_queue_switch_parse(reply, was, err);
+}
+
+void ls_cli_by(struct ls_buf *out, const char *reason)
+{
+    char host[65] = "";
+
+    gethostname(host, sizeof host - 1);
+    ls_buf_printf(out, "cli on %s%s%.400s", host, reason ? ": " : "", reason ? reason : "");
 }

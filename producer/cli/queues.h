@@ -2,6 +2,7 @@
 #ifndef LS_CLI_QUEUES_H
 #define LS_CLI_QUEUES_H
 
+#include "common/queue/stat.h"
 #include "common/redis/keys.h"
 #include "producer/cli/cli.h"
 
@@ -19,5 +20,15 @@ void ls_cli_queues_free(struct ls_cli_queues *queues);
  * broken. Borrowed. */
 const char *ls_cli_queue_for(struct ls_cli *cli, const char *given, const char *account,
                              struct ls_err *err);
+
+/* How a queue stands. Its spans are borrowed until the next command. */
+int ls_cli_queue_stat(struct ls_cli *cli, const char *name, struct ls_queue_stat *stat,
+                      struct ls_err *err);
+/* Send what a function of queue/stat.h built that switches something. */
+int ls_cli_switch(struct ls_cli *cli, const struct ls_cmd *cmd, struct ls_queue_switched *was,
+                  struct ls_err *err);
+/* Who does it and why, as it lies in Redis beside what it did: "cli on web1: deploy". reason may be
+ * NULL. */
+void ls_cli_by(struct ls_buf *out, const char *reason);
 
 #endif

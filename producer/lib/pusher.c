@@ -38,7 +38,8 @@ static bool fits(const struct ls_pusher *pusher, const struct ls_pusher_queue *q
 {
     if (!pusher->count)
         return true;
-    return pusher->queue == queue && pusher->keyed == (job->key.length > 0) && !status_key &&
+    return pusher->queue == queue && pusher->keyed == (job->key.length > 0) &&
+           (!pusher->keyed || ls_push_same_rule(&pusher->jobs[0], job)) && !status_key &&
            !*pusher->status_key && pusher->count < LS_PUSH_MAX &&
            pusher->bytes.length + job->envelope.length <= LS_PUSHER_BYTES;
 }
@@ -95,7 +96,7 @@ static int send_batch(struct ls_pusher *pusher, struct ls_err *err)
     if (pusher->flight_count == LS_PUSHER_FLIGHTS && read_answer(pusher, err) < 0)
         return -1;
     flight = &pusher->flights[(pusher->first_flight + pusher->flight_count) % LS_PUSHER_FLIGHTS];
-    *flight = (struct ls_pusher_flight){.count = pusher->count};
+    *flight = (struct ls_pusher_flight){.count = pusher->count, .queue = pusher->queue};
     if (!pusher->queue->announced) {
         ls_queue_announce_build(&pusher->cmd, keys);
         if (ls_redis_sync_append(pusher->redis, &pusher->cmd, err) < 0)
@@ -131,14 +132,20 @@ static int read_answer(struct ls_pusher *pusher, struct ls_err *err)
             return -1;
         flight->announced->announced = true;
     }
-    if (ls_redis_sync_next(pusher->redis, &reply, err) < 0 ||
-        ls_push_parse(reply, &pushed, err) < 0)
+    if (ls_redis_sync_next(pusher->redis, &reply, err) < 0)
         return -1;
+    if (ls_push_parse(reply, &pushed, err) < 0) {
+        if (err && err->code == LS_E_TOO_BIG) /* full or closed: which one? */
+            ls_wrap(err, "queue '%s'", flight->queue->keys.queue);
+        return -1;
+    }
     pusher->confirmed += (int64_t)flight->count;
     pusher->pushed += pushed.pushed;
     pusher->known += pushed.known;
     pusher->coalesced += pushed.coalesced;
     pusher->changed += pushed.changed;
+    pusher->kept += pushed.kept;
+    pusher->rejected += pushed.rejected;
     pusher->first_flight = (pusher->first_flight + 1) % LS_PUSHER_FLIGHTS;
     pusher->flight_count--;
     return 0;

@@ -25,6 +25,7 @@ struct ls_pusher_queue {
 
 struct ls_pusher_flight {
     size_t count;
+    const struct ls_pusher_queue *queue;
     struct ls_pusher_queue *announced;
 };
 
@@ -43,7 +44,8 @@ struct ls_pusher {
     size_t first_flight, flight_count;
 
     int64_t confirmed; /* of the jobs added, so many first ones are surely in */
-    int64_t pushed, known, coalesced, changed; /* how, see struct ls_pushed */
+    /* How, see struct ls_pushed. */
+    int64_t pushed, known, coalesced, changed, kept, rejected;
 };
 
 void ls_pusher_init(struct ls_pusher *pusher, struct ls_redis_sync *redis);

@@ -42,7 +42,7 @@ describe('alerts', { concurrency: 4 }, () => {
     test('many dead letters of one group: one notice, then one with the count after the cooldown', withStage(async (stage) => {
         const hook = await stage.receiver();
         const shop = await stage.receiver(() => 422);
-        const pool = await stage.pool(`alerts: [{to: "${hook.url}/alert"}]\nalert_rules: {tick: 100ms, cooldown: 2s, min_samples: 100000}`);
+        const pool = await stage.pool(`alerts: [{to: "${hook.url}/alert"}]\nalert_rules: {tick: 100ms, cooldown: 2s, min_samples: 100000, dead_rate: 0}`);
         const redis = await pool.redis();
 
         await pushRaw(redis, [httpJob(`${shop.url}/x`, { n: 0 })]);

@@ -64,7 +64,7 @@ test('claims of a worker on another host are taken over when its lease is over, 
     assert.equal((await places(redis)).dead, 0);
 }));
 
-test('the leader dies: another one sends the alerts within its lease', { timeout: 60_000 }, withStage(async (stage) => {
+test('the leader dies: another one sends the alerts within its lease', { timeout: 90_000 }, withStage(async (stage) => {
     const server = await stage.redis();
     const hook = await stage.receiver();
     const config = `redis: ${server.url}\nalerts: [{to: "${hook.url}/a"}]\nalert_rules: {tick: 200ms}`;
@@ -79,7 +79,7 @@ test('the leader dies: another one sends the alerts within its lease', { timeout
     process.kill(first.pid, 'SIGKILL');
     await redis.call('HSET', 'lockstep:{default}:stats', 'dead', 3);
     await redis.call('HSET', 'lockstep:{default}:dead:groups', 'abc', `3 ${Date.now()} ${Date.now()} it broke`);
-    await second.logged('leader.taken', 1, 30_000);
+    await second.logged('leader.taken', 1, 45_000);
     await until('the notice', () => hook.seen.length === 1);
     const notice = JSON.parse(hook.seen[0].body);
     assert.equal(notice.count, 3);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/job/attempts.h"
 #include "common/job/dead.h"
 #include "common/job/envelope.h"
 #include "common/job/json.h"
@@ -26,6 +27,30 @@ static void letters(const uint8_t *bytes, size_t length)
         ls_dead_fini(&read);
 }
 
+/* One attempt more: still an envelope, no bigger than it may be unless it was before, and readable. */
+static void attempts(struct ls_envelope *envelope, size_t before)
+{
+    const struct ls_attempt attempt = {
+        .at_ms = 1763859600000, .klass = LS_SPAN("transient"), .error = LS_SPAN("it \"broke\"")};
+    struct ls_attempt read[LS_ATTEMPTS_MAX];
+    struct ls_buf history = {0}, text = {0}, texts = {0};
+    struct ls_envelope again;
+
+    ls_attempts_note(&history, envelope, &attempt);
+    ls_envelope_write(&text, envelope);
+    ls_assert(text.length <= LS_ENVELOPE_MAX || text.length <= before);
+    if (text.length <= LS_ENVELOPE_MAX) {
+        ls_assert(ls_envelope_scan(&again, text.data, text.length, NULL) == 0);
+        ls_assert(again.canonical);
+        ls_envelope_fini(&again);
+    }
+    if (envelope->history.length)
+        ls_assert(ls_attempts_parse(envelope->history, read, &texts) > 0);
+    ls_buf_fini(&history);
+    ls_buf_fini(&text);
+    ls_buf_fini(&texts);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     struct ls_envelope envelope, again;
@@ -44,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
             ls_assert(memcmp(first.data, second.data, first.length) == 0);
             ls_envelope_fini(&again);
         }
+        attempts(&envelope, first.length);
     }
     ls_envelope_fini(&envelope);
     if (length <= LS_ENVELOPE_MAX)

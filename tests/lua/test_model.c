@@ -169,27 +169,35 @@ static void redrive(void)
     char letters[16][400];
     struct ls_dead_move moves[16];
     const struct ls_reply *reply;
-    bool tail = chance(2), discard = chance(4) == 0;
+    bool oldest = chance(2), discard = chance(4) == 0;
+    const struct ls_dead_place place = {.where = oldest ? LS_DEAD_OLDEST : LS_DEAD_HEAD};
     struct ls_dead_moved moved;
     size_t count;
+    int taken = 0;
 
-    ls_dead_list_build(&cmd, &keys, tail ? -16 : 0, tail ? -1 : 15);
+    ls_dead_list_build(&cmd, &keys, oldest ? -16 : 0, oldest ? -1 : 15);
     reply = send_cmd();
     count = reply->count;
+    if (!count)
+        return;
     for (size_t i = 0; i < count; i++) {
         snprintf(letters[i], sizeof letters[i], "%.*s",
-                 LS_SPAN_ARG(ls_reply_span(&reply->items[i])));
-        moves[i] = (struct ls_dead_move){
-            .letter = span(letters[i]), .group = span("g"), .envelope = span(letters[i])};
+                 LS_SPAN_ARG(ls_reply_span(&reply->items[oldest ? count - 1 - i : i])));
+        moves[i] = (struct ls_dead_move){.letter = span(letters[i]),
+                                         .stays = oldest && chance(3) == 0,
+                                         .group = span("g"),
+                                         .envelope = span(letters[i])};
+        taken += !moves[i].stays;
     }
     if (discard)
-        ls_dead_discard_build(&cmd, &keys, tail, moves, count);
+        ls_dead_discard_build(&cmd, &keys, &place, span("{\"by\":\"test\""), moves, count);
     else
-        ls_dead_redrive_build(&cmd, &keys, tail, moves, count);
+        ls_dead_redrive_build(&cmd, &keys, &place, moves, count);
     assert_int_equal(ls_dead_moved_parse(send_cmd(), &moved, NULL), 0);
-    assert_int_equal(moved.moved, count);
+    assert_false(moved.changed);
+    assert_int_equal(moved.moved, taken);
     if (discard)
-        ended += (int)count;
+        ended += taken;
 }
 
 static void reconnect(int worker)

@@ -1,15 +1,9 @@
-/* Pushing plain jobs; the dead letters' way back; stat, leader. */
+/* Pushing plain jobs; stat, leader. */
 #include "tests/lua/harness.h"
 
 #include <unistd.h>
 
-#include "common/job/dead.h"
 #include "common/job/id.h"
-
-static struct got got;
-static struct ls_turn turn;
-
-static const struct ls_span PLAIN = {0};
 
 static struct ls_pushed push_many(const struct ls_push_options *options,
                                   const struct ls_push_job *jobs, size_t count)
@@ -141,187 +135,6 @@ static void push__idle_worker__is_woken_by_blpop(void **state)
     assert_int_equal(send_cmd()->type, LS_REPLY_NIL);
 }
 
-/* ---- dead letters ---------------------------------------------------------------------------- */
-
-static void bury(const char *id, const char *key, const char *group)
-{
-    struct ls_buf letter = {0};
-    const char *job = make("acc", id, key, ",\"attempt\":5");
-    struct ls_dead dead = {.id = span(id),
-                           .kind = span("t"),
-                           .error = span("it broke"),
-                           .klass = span("transient"),
-                           .failed_at = 1763859600000,
-                           .group = span(group),
-                           .key = span(key),
-                           .job = span(job)};
-
-    ls_dead_write(&letter, &dead);
-    push_raw(keys.pending, job);
-    take_turn(NULL, "w", 1, &got);
-    assert_int_equal(got.count, 1);
-    ls_turn_dead(&turn, got.at[0].fence, PLAIN, (struct ls_span){letter.data, letter.length},
-                 span(group), span("it broke"));
-    take_turn(&turn, "w", 0, &got);
-    assert_int_equal(got.settled, 1);
-    ls_buf_fini(&letter);
-}
-
-struct letters {
-    struct ls_buf text[16], envelope[16];
-    struct ls_dead parsed[16];
-    struct ls_dead_move moves[16];
-    size_t count;
-};
-
-/* The whole list, newest first, ready to be moved. */
-static void read_letters(struct letters *letters)
-{
-    const struct ls_reply *reply;
-    struct ls_err err = LS_ERR_INIT;
-
-    *letters = (struct letters){0};
-    ls_dead_list_build(&cmd, &keys, 0, -1);
-    reply = send_cmd();
-    assert_true(reply->count <= 16);
-    for (size_t i = 0; i < reply->count; i++) {
-        struct ls_span bytes = ls_reply_span(&reply->items[i]);
-
-        ls_buf_add(&letters->text[i], bytes.data, bytes.length);
-        if (ls_dead_parse(&letters->parsed[i], letters->text[i].data, bytes.length, &err) < 0 ||
-            ls_dead_revive(&letters->envelope[i], &letters->parsed[i], &err) < 0)
-            fail_msg("%s", err.text);
-        letters->moves[i] = (struct ls_dead_move){
-            .letter = {letters->text[i].data, letters->text[i].length},
-            .group = letters->parsed[i].group,
-            .envelope = {letters->envelope[i].data, letters->envelope[i].length},
-            .key = letters->parsed[i].key,
-        };
-        letters->count++;
-    }
-}
-
-static void free_letters(struct letters *letters)
-{
-    for (size_t i = 0; i < letters->count; i++) {
-        ls_dead_fini(&letters->parsed[i]);
-        ls_buf_fini(&letters->text[i]);
-        ls_buf_fini(&letters->envelope[i]);
-    }
-}
-
-static struct ls_dead_moved move(bool redrive, bool from_tail, const struct ls_dead_move *moves,
-                                 size_t count)
-{
-    struct ls_dead_moved moved;
-
-    if (redrive)
-        ls_dead_redrive_build(&cmd, &keys, from_tail, moves, count);
-    else
-        ls_dead_discard_build(&cmd, &keys, from_tail, moves, count);
-    assert_int_equal(ls_dead_moved_parse(send_cmd(), &moved, NULL), 0);
-    return moved;
-}
-
-static void redrive__all__runs_again_with_attempts_reset(void **state)
-{
-    struct letters letters;
-    struct ls_dead_moved moved;
-
-    join("w");
-    for (int i = 0; i < 5; i++) {
-        char id[8];
-
-        snprintf(id, sizeof id, "d%d", i);
-        bury(id, NULL, i < 3 ? "aaaa" : "bbbb");
-    }
-    read_letters(&letters);
-    moved = move(true, false, letters.moves, letters.count);
-    assert_int_equal(moved.moved, 5);
-    assert_int_equal(moved.left, 0);
-    assert_int_equal(redis_int("EXISTS", keys.dead, keys.dead_groups, NULL), 0);
-    moved = move(true, false, letters.moves, letters.count); /* the reply was lost */
-    assert_int_equal(moved.moved, 0);
-    claim_until("w", 5, &got);
-    assert_null(strstr(got.at[0].envelope, "attempt"));
-    take_turn(NULL, "w", 5, &got);
-    assert_int_equal(got.count, 0);
-    assert_string_equal(redis_text("HGET", keys.stats, "redriven", NULL), "5");
-    free_letters(&letters);
-}
-
-static void redrive__from_the_tail__takes_the_oldest(void **state)
-{
-    struct letters letters;
-
-    join("w");
-    bury("old", NULL, "aaaa");
-    bury("new", NULL, "aaaa");
-    read_letters(&letters);
-    assert_int_equal(move(true, true, &letters.moves[1], 1).left, 1);
-    assert_non_null(strstr(redis_text("LINDEX", keys.pending, "0", NULL), "old"));
-    assert_true(strncmp(redis_text("HGET", keys.dead_groups, "aaaa", NULL), "1 ", 2) == 0);
-    free_letters(&letters);
-}
-
-static void redrive__keyed__yields_to_a_newer_body(void **state)
-{
-    struct letters letters;
-
-    join("w");
-    bury("d0", "k", "aaaa");
-    bury("d1", "r", "aaaa");
-    bury("d2", "n", "aaaa");
-    push_keyed("k", make("acc", "new", "k", NULL), 0);
-    push_keyed("r", make("acc", "run", "r", NULL), 0);
-    take_turn(NULL, "w", 1, &got); /* k */
-    ls_turn_back(&turn, got.at[0].fence, span("k"), span(got.at[0].envelope));
-    take_turn(NULL, "w", 1, &got); /* r runs */
-    take_turn(&turn, "w", 0, NULL);
-    read_letters(&letters);
-    assert_int_equal(move(true, false, letters.moves, 3).moved, 3);
-    assert_string_equal(redis_text("HGET", keys.bodies, "k", NULL), make("acc", "new", "k", NULL));
-    assert_non_null(strstr(redis_text("HGET", keys.bodies, "r", NULL), "d1"));
-    assert_true(strncmp(redis_text("HGET", keys.keys, "r", NULL), "changed w ", 10) == 0);
-    assert_non_null(strstr(redis_text("HGET", keys.bodies, "n", NULL), "d2"));
-    free_letters(&letters);
-}
-
-static void discard__takes_letters_out_and_counts_groups_down(void **state)
-{
-    struct letters letters;
-
-    join("w");
-    bury("a", NULL, "aaaa");
-    bury("b", NULL, "aaaa");
-    bury("c", NULL, "bbbb");
-    read_letters(&letters);
-    assert_int_equal(move(false, false, letters.moves, 1).left, 2);
-    assert_string_equal(redis_list("HKEYS", keys.dead_groups, NULL), "aaaa");
-    assert_int_equal(move(false, false, letters.moves, 3).moved, 2);
-    assert_int_equal(everywhere("w", NULL), 0);
-    free_letters(&letters);
-}
-
-static void dead__beyond_a_thousand_groups__are_counted_together(void **state)
-{
-    struct letters letters;
-    char group[16];
-
-    join("w");
-    for (int i = 0; i < 1000; i++) {
-        snprintf(group, sizeof group, "g%d", i);
-        redis_int("HSET", keys.dead_groups, group, "1 1 1 x", NULL);
-    }
-    bury("a", NULL, "fresh");
-    bury("b", NULL, "fresh2");
-    assert_true(strncmp(redis_text("HGET", keys.dead_groups, "other", NULL), "2 ", 2) == 0);
-    read_letters(&letters);
-    move(false, false, letters.moves, 2);
-    assert_int_equal(redis_int("HLEN", keys.dead_groups, NULL), 1000);
-    free_letters(&letters);
-}
-
 /* ---- stat, leader ---------------------------------------------------------------------------- */
 
 static void stat__every_place__is_counted(void **state)
@@ -419,18 +232,11 @@ int main(void)
         TEST(push__at_the_bound__is_refused_whole),
         TEST(push__with_status__sets_it_for_its_time),
         TEST(push__idle_worker__is_woken_by_blpop),
-        TEST(redrive__all__runs_again_with_attempts_reset),
-        TEST(redrive__from_the_tail__takes_the_oldest),
-        TEST(redrive__keyed__yields_to_a_newer_body),
-        TEST(discard__takes_letters_out_and_counts_groups_down),
-        TEST(dead__beyond_a_thousand_groups__are_counted_together),
         TEST(stat__every_place__is_counted),
         TEST(stat__a_keyed_head__is_as_old_as_its_state_says),
         TEST(stat__empty_queue__is_all_zero),
         TEST(leader__one_at_a_time__until_it_stops_or_steps_down),
     };
-    int failed = cmocka_run_group_tests(tests, harness_open, harness_close);
 
-    ls_turn_fini(&turn);
-    return failed;
+    return cmocka_run_group_tests(tests, harness_open, harness_close);
 }

@@ -317,15 +317,15 @@ static void turn__promotion__goes_in_slices_to_the_lane_of_each(void **state)
 
 static void turn__paused__claims_nothing_but_settles(void **state)
 {
-    bool was;
+    struct ls_queue_switched was;
 
     join("w");
     push(make(NULL, "1", NULL, NULL), 0, NULL);
     take_turn(NULL, "w", 1, &got);
     push(make(NULL, "2", NULL, NULL), 0, NULL);
     ls_queue_pause_build(&cmd, &keys, span("operator: deploy"));
-    assert_int_equal(ls_queue_pause_parse(send_cmd(), &was, NULL), 0);
-    assert_false(was);
+    assert_int_equal(ls_queue_switch_parse(send_cmd(), &was, NULL), 0);
+    assert_false(was.was_paused);
     redis_int("DEL", keys.wake, NULL);
     ls_turn_ack(&turn, got.at[0].fence, PLAIN);
     take_turn(&turn, "w", 5, &got);
@@ -334,12 +334,12 @@ static void turn__paused__claims_nothing_but_settles(void **state)
     assert_int_equal(got.blocked, LS_TURN_PAUSED);
     assert_int_equal(redis_int("EXISTS", keys.wake, NULL), 0); /* nobody is woken for nothing */
     ls_queue_pause_build(&cmd, &keys, span("second"));
-    assert_int_equal(ls_queue_pause_parse(send_cmd(), &was, NULL), 0);
-    assert_true(was);
+    assert_int_equal(ls_queue_switch_parse(send_cmd(), &was, NULL), 0);
+    assert_true(was.was_paused);
     assert_string_equal(redis_text("HGET", keys.control, "paused", NULL), "operator: deploy");
     ls_queue_resume_build(&cmd, &keys);
-    assert_int_equal(ls_queue_pause_parse(send_cmd(), &was, NULL), 0);
-    assert_true(was);
+    assert_int_equal(ls_queue_switch_parse(send_cmd(), &was, NULL), 0);
+    assert_true(was.was_paused);
     assert_int_equal(redis_int("LLEN", keys.wake, NULL), 1);
     take_turn(NULL, "w", 5, &got);
     assert_int_equal(got.count, 1);

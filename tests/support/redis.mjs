@@ -13,6 +13,7 @@ export class Redis {
 
     #socket;
     #waiting = [];
+    #watcher = null;
     #buffer = Buffer.alloc(0);
 
     #connect(where) {
@@ -55,6 +56,11 @@ export class Redis {
         this.#socket.destroy();
     }
 
+    // What comes without having been asked for (MONITOR, once it has answered).
+    watch(watcher) {
+        this.#watcher = watcher;
+    }
+
     #onData(chunk) {
         this.#buffer = this.#buffer.length ? Buffer.concat([this.#buffer, chunk]) : chunk;
         let at = 0;
@@ -64,6 +70,10 @@ export class Redis {
                 break;
             }
             at = parsed.next;
+            if (this.#waiting.length === 0) {
+                this.#watcher?.(parsed.value);
+                continue;
+            }
             const { resolve, reject } = this.#waiting.shift();
             parsed.value instanceof Error ? reject(parsed.value) : resolve(parsed.value);
         }

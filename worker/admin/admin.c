@@ -12,12 +12,11 @@
 #include "common/base/mem.h"
 #include "common/config/config.h"
 #include "common/job/envelope.h"
-#include "common/job/id.h"
 #include "common/loop/timer.h"
-#include "common/queue/push.h"
 #include "common/queue/stat.h"
 #include "common/queue/worker.h"
 #include "common/redis/conn.h"
+#include "worker/admin/jobs.h"
 #include "worker/admin/server.h"
 #include "worker/admin/snapshot.h"
 #include "worker/child.h"
@@ -35,15 +34,6 @@ struct waiting {
     void (*answer)(struct ls_admin *admin, struct ls_request *request);
 };
 
-/* A push on its way. */
-struct pushing {
-    struct pushing *next, **link; /* in admin->pushing */
-    struct ls_admin *admin;
-    struct ls_request *request;
-    char id[LS_JOB_ID_MAX + 1];
-    char queue[LS_QUEUE_NAME_MAX + 1];
-};
-
 struct ls_admin {
     const struct ls_role_context *context;
     const struct ls_config *config;
@@ -55,7 +45,7 @@ struct ls_admin {
     struct ls_keys *keys; /* owned; one a queue */
     struct ls_snapshot snapshot;
     struct waiting *waiting;
-    struct pushing *pushing;
+    struct ls_jobs *jobs;
     size_t next_queue; /* of the look under way */
     bool looking, ended, outage_logged;
     struct ls_cmd cmd;            /* scratch */
@@ -85,9 +75,6 @@ static void answer_metrics(struct ls_admin *admin, struct ls_request *request);
 static void answer_health(struct ls_admin *admin, struct ls_request *request);
 static void answer_ready(struct ls_admin *admin, struct ls_request *request);
 static void answer_queues(struct ls_admin *admin, struct ls_request *request);
-static void on_pushed(void *arg, const struct ls_reply *reply, const struct ls_err *err);
-static int build_push(struct ls_admin *admin, struct ls_request *request, struct pushing *pushing,
-                      struct ls_err *err);
 static void say(struct ls_request *request, int status, const char *text);
 
 static const struct ls_route routes[] = {
@@ -160,6 +147,7 @@ static int open_all(struct ls_admin *admin, struct ls_err *err)
         return -1;
     admin->redis = ls_redis_open(&admin->loop, &url, &options);
     ls_redis_url_fini(&url);
+    admin->jobs = ls_jobs_new(&admin->loop, admin->redis, config, admin->keys);
     admin->server = ls_server_new(&admin->loop, &http, err);
     return admin->server ? 0 : -1;
 }
@@ -209,13 +197,7 @@ static void end(void *arg)
         say(waiting->request, 503, "stopping");
         free(waiting);
     }
-    while (admin->pushing) { /* it may or may not have happened: the same id again is harmless */
-        struct pushing *pushing = admin->pushing;
-
-        admin->pushing = pushing->next;
-        say(pushing->request, 503, "stopping: push again with the same id");
-        free(pushing);
-    }
+    ls_jobs_close(&admin->jobs);
     ls_server_close(&admin->server);
     ls_redis_close(&admin->redis);
     for (size_t i = 0; i < admin->snapshot.queue_count; i++)
@@ -246,6 +228,13 @@ static void get_ready(void *arg, struct ls_request *request)
 static void get_queues(void *arg, struct ls_request *request)
 {
     look(arg, request, answer_queues);
+}
+
+static void post_job(void *arg, struct ls_request *request)
+{
+    struct ls_admin *admin = arg;
+
+    ls_jobs_post(admin->jobs, request);
 }
 
 static void look(struct ls_admin *admin, struct ls_request *request,
@@ -419,115 +408,4 @@ static void say(struct ls_request *request, int status, const char *text)
     int length = snprintf(line, sizeof line, "%s\n", text);
 
     ls_request_reply(request, status, "text/plain; charset=utf-8", line, (size_t)length);
-}
-
-/* ---- pushing ---- */
-
-static void post_job(void *arg, struct ls_request *request)
-{
-    struct ls_admin *admin = arg;
-    struct pushing *pushing = LS_NEW(struct pushing);
-    struct ls_err err = LS_ERR_INIT;
-
-    pushing->admin = admin;
-    pushing->request = request;
-    if (build_push(admin, request, pushing, &err) < 0) {
-        free(pushing);
-        ls_request_fail(request, &err);
-        return;
-    }
-    pushing->next = admin->pushing;
-    pushing->link = &admin->pushing;
-    if (pushing->next)
-        pushing->next->link = &pushing->next;
-    admin->pushing = pushing;
-    ls_redis_send(admin->redis, &admin->cmd, 0, on_pushed, pushing);
-}
-
-/* The body is an envelope, as it would be pushed raw; ?queue= and ?delay= say where and when. */
-static int build_push(struct ls_admin *admin, struct ls_request *request, struct pushing *pushing,
-                      struct ls_err *err)
-{
-    const struct ls_config *config = admin->config;
-    const char *delay = ls_request_query(request, "delay"),
-               *queue = ls_request_query(request, "queue");
-    struct ls_span body = ls_request_body(request);
-    const struct ls_config_account *account;
-    struct ls_envelope envelope = {0};
-    struct ls_push_job job = {.delay_ms = delay ? ls_duration_parse(delay) : 0};
-    struct ls_buf text = {0};
-    char name[LS_ACCOUNT_MAX + 1];
-    size_t at = 0;
-    int result = -1;
-
-    if (ls_envelope_scan(&envelope, body.data, body.length, err) < 0)
-        goto done;
-    if (!ls_config_kind_known(config, envelope.kind.data, envelope.kind.length)) {
-        ls_fail(err, LS_E_USAGE, "unknown kind '%.*s'", LS_SPAN_ARG(envelope.kind));
-        goto done;
-    }
-    if (job.delay_ms < 0) {
-        ls_fail(err, LS_E_USAGE, "delay '%s' is no duration", delay);
-        ls_hint(err, "as in 500ms, 10s, 5m, 2h");
-        goto done;
-    }
-    snprintf(name, sizeof name, "%.*s", LS_SPAN_ARG(envelope.account));
-    account = name[0] ? ls_config_account_find(config, name) : NULL;
-    if (!queue)
-        queue = account ? account->queue : "default";
-    while (at < config->queue_count && strcmp(config->queues[at].name, queue) != 0)
-        at++;
-    if (at == config->queue_count) {
-        ls_fail(err, LS_E_USAGE, "this pool has no queue '%s'", queue);
-        goto done;
-    }
-    snprintf(pushing->queue, sizeof pushing->queue, "%s", queue);
-    if (envelope.id.length) {
-        snprintf(pushing->id, sizeof pushing->id, "%.*s", LS_SPAN_ARG(envelope.id));
-        job.id = envelope.id; /* the caller's own: pushed once, however often it is sent */
-    } else {
-        ls_id_new(pushing->id);
-        envelope.id = ls_span_of(pushing->id);
-    }
-    ls_envelope_write(&text, &envelope);
-    job.envelope = (struct ls_span){text.data, text.length};
-    job.key = envelope.key;
-    if (envelope.key.length)
-        ls_push_keyed_build(&admin->cmd, &admin->keys[at], NULL, &job, 1);
-    else
-        ls_push_build(&admin->cmd, &admin->keys[at], NULL, &job, 1);
-    result = 0;
-done:
-    ls_buf_fini(&text);
-    ls_envelope_fini(&envelope);
-    return result;
-}
-
-static void on_pushed(void *arg, const struct ls_reply *reply, const struct ls_err *err)
-{
-    struct pushing *pushing = arg;
-    struct ls_pushed pushed;
-    struct ls_err failure = LS_ERR_INIT;
-    struct ls_buf out = {0};
-
-    *pushing->link = pushing->next;
-    if (pushing->next)
-        pushing->next->link = pushing->link;
-    if (!err && ls_push_parse(reply, &pushed, &failure) < 0)
-        err = &failure;
-    if (err) {
-        ls_request_fail(pushing->request, err);
-    } else {
-        ls_buf_puts(&out, "{\"id\":");
-        ls_buf_json_string(&out, pushing->id, strlen(pushing->id));
-        ls_buf_printf(&out, ",\"queue\":\"%s\",\"result\":\"%s\"}\n", pushing->queue,
-                      pushed.known       ? "known"
-                      : pushed.coalesced ? "coalesced"
-                      : pushed.changed   ? "changed"
-                                         : "pushed");
-        ls_request_reply(pushing->request, pushed.known ? 200 : 202, "application/json", out.data,
-                         out.length);
-        ls_buf_fini(&out);
-    }
-    free(pushing);
 }

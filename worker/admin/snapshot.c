@@ -73,7 +73,7 @@ void ls_queue_view_set(struct ls_queue_view *view, const struct ls_queue_stat *s
     view->stat = *stat;
     view->stat.counters = NULL;
     view->stat.counter_count = 0;
-    view->stat.paused_by = (struct ls_span){0};
+    view->stat.paused_by = view->stat.closed_by = (struct ls_span){0};
     view->known = true;
 }
 

@@ -458,6 +458,7 @@ static char *allowed_command(struct ls_run *run, struct ls_err *err)
             }
     if (!found) {
         ls_fail(err, LS_E_PERMANENT, "data.command is missing or not a text");
+        snprintf(err->reason, sizeof(err->reason), "bad_data");
         return NULL;
     }
     for (i = 0; config && i < config->exec.allow_count; i++)
@@ -466,6 +467,7 @@ static char *allowed_command(struct ls_run *run, struct ls_err *err)
             return ls_buf_take(&text);
     ls_fail(err, LS_E_PERMANENT, "command '%.200s' is not allowed", text.data ? text.data : "");
     ls_hint(err, "list it in exec.allow of the configuration, exactly as jobs name it");
+    snprintf(err->reason, sizeof(err->reason), "not_allowed");
     ls_buf_fini(&text);
     return NULL;
 }

@@ -97,6 +97,7 @@ static int block_signals(struct ls_master *master, struct ls_err *err);
 static void fill_slots(struct ls_master *master);
 static void run_loop(struct ls_master *master);
 static void start_due(struct ls_master *master, int64_t now);
+static bool may_start(const struct ls_master *master, const struct slot *slot);
 static bool is_replacing(const struct ls_master *master);
 static void start_redis(struct ls_master *master, int64_t now);
 static struct child *start_child(struct ls_master *master, struct slot *slot, int64_t now);
@@ -110,6 +111,7 @@ static void begin_stop(struct ls_master *master);
 static void read_child(struct ls_master *master, struct child *child);
 static void on_message(struct ls_master *master, struct child *child,
                        const struct ls_message *message);
+static void on_empty(struct ls_master *master, const struct ls_message *message);
 static void on_ready(struct ls_master *master, struct child *child);
 static void reap(struct ls_master *master);
 static void on_redis_end(struct ls_master *master, int status);
@@ -258,7 +260,7 @@ static void start_due(struct ls_master *master, int64_t now)
     for (size_t i = 0; i < master->slot_count; i++) {
         struct slot *slot = &master->slots[i];
 
-        if (!slot->current && !slot->surplus && now >= slot->start_ms) {
+        if (may_start(master, slot) && now >= slot->start_ms) {
             slot->current = start_child(master, slot, now);
             slot->replace = false;
         } else if (slot->current && slot->replace && !replacing && now >= slot->start_ms) {
@@ -267,6 +269,16 @@ static void start_due(struct ls_master *master, int64_t now)
             replacing = true;
         }
     }
+}
+
+/* Is its place to be filled, when its time has come? What dies before the scheduler has looked would
+ * not be counted, so the runners of a pool that ends by itself come after that. */
+static bool may_start(const struct ls_master *master, const struct slot *slot)
+{
+    const struct ls_until_empty *until = master->settings.until_empty;
+
+    return !slot->current && !slot->surplus &&
+           (!until || until->watching || slot->role != LS_ROLE_RUNNER);
 }
 
 static bool is_replacing(const struct ls_master *master)
@@ -336,7 +348,7 @@ static void wait_for_news(struct ls_master *master, int64_t now)
     for (size_t i = 0; i < master->slot_count && master->phase == PHASE_RUN; i++) {
         struct slot *slot = &master->slots[i];
 
-        if ((!slot->current && !slot->surplus) || (slot->replace && !is_replacing(master)))
+        if (may_start(master, slot) || (slot->replace && !is_replacing(master)))
             until = slot->start_ms < until ? slot->start_ms : until;
     }
     if (master->settings.state_dir && !master->redis.pid && master->redis_start_ms < until)
@@ -519,6 +531,15 @@ static void on_message(struct ls_master *master, struct child *child,
                      CHILD_DRAINING) /* there is to be one of it: it ends, then comes back */
             drain_child(master, child, master->settings.shutdown_grace_ms);
         return;
+    case LS_MESSAGE_WATCHING:
+        if (master->settings.until_empty && !master->settings.until_empty->watching) {
+            master->settings.until_empty->watching = true;
+            master->settings.until_empty->died_before = message->number;
+        }
+        return;
+    case LS_MESSAGE_EMPTY:
+        on_empty(master, message);
+        return;
     case LS_MESSAGE_FATAL:
         snprintf(child->fatal, sizeof child->fatal, "%s", message->text);
         return;
@@ -526,6 +547,24 @@ static void on_message(struct ls_master *master, struct child *child,
         ls_log(LS_LOG_ERROR, "ipc.unexpected", "%s %d sent '%s', which is not for the master",
                ls_role_name(child->role), child->index, ls_message_word(message->type));
     }
+}
+
+static void on_empty(struct ls_master *master, const struct ls_message *message)
+{
+    struct ls_until_empty *until = master->settings.until_empty;
+
+    if (!until || master->phase != PHASE_RUN)
+        return;
+    until->died = message->number;
+    snprintf(until->left, sizeof until->left, "%s", message->text);
+    if (until->left[0])
+        ls_log(LS_LOG_WARN, "pool.not_empty", "the time is over: %s", until->left);
+    else
+        ls_log(LS_LOG_INFO, "pool.empty", "nothing is left to do; %lld jobs died",
+               (long long)until->died);
+    if (until->left[0] || until->died)
+        master->exit_status = LS_EXIT_FAILED;
+    begin_stop(master);
 }
 
 static void on_ready(struct ls_master *master, struct child *child)

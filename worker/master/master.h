@@ -45,10 +45,13 @@ struct ls_master_settings {
      * Everything that next points to stays alive. */
     int (*reload)(void *arg, struct ls_master_settings *next, struct ls_err *err);
     void *reload_arg;
+    /* The pool ends when its scheduler says that nothing is left to do; filled in then. NULL: it runs
+     * until a signal ends it. The caller's, alive as long as the pool. */
+    struct ls_until_empty *until_empty;
 };
 
 /* Runs the pool to its end; the exit status of the process. 0: everybody drained; 1: could not
- * start, or somebody had to be killed. Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD in this process.
+ * start, somebody had to be killed, or (until_empty) jobs died or were left. Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD in this process.
  */
 int ls_master_run(const struct ls_master_settings *settings);
 

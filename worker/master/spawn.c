@@ -46,6 +46,7 @@ static _Noreturn void become_child(const struct ls_spawn *spawn, pid_t master, i
         .control_fd = control_fd,
         .grace_ms = spawn->settings->shutdown_grace_ms,
         .watchdog_ms = spawn->settings->watchdog_ms,
+        .until_empty = spawn->settings->until_empty,
     };
     sigset_t none;
 

@@ -25,7 +25,9 @@
 #include "worker/runner/handler.h"
 #include "worker/runner/lanes.h"
 
-#define COUNTER_NAMES 48 /* different counters a seat sums up between two turns */
+#define FIRST_POLL_MS 250  /* pause of an idle poll; doubles */
+#define RETRY_FIRST_MS 250 /* after Redis refused something; doubles */
+#define COUNTER_NAMES 48   /* different counters a seat sums up between two turns */
 #define COUNTER_NAME_SIZE 32
 
 struct seat;
@@ -149,7 +151,20 @@ struct ls_runner {
     int exit_code;
 };
 
+/* batch.c */
+struct batch *batch_add(struct seat *seat);
+/* The first one is confirmed, or void. */
+void batch_drop(struct seat *seat);
+void batches_free(struct batch *batch);
+/* Is there anything to be said? */
+bool batches_hold(const struct seat *seat);
+/* Does one of them end this claim? */
+bool batches_settle(const struct seat *seat, int64_t fence);
+
 /* seat.c */
+/* Take a turn at this time, if nothing happens before. */
+void seat_arm(struct seat *seat, int64_t delay_ms);
+void seat_saw_clock(struct seat *seat, int64_t redis_ms);
 int seat_init(struct seat *seat, struct ls_runner *runner, const struct ls_config_queue *config,
               const struct ls_redis_url *url, struct ls_err *err);
 void seat_fini(struct seat *seat);
@@ -191,6 +206,30 @@ void cancel_fini(struct seat *seat);
 void grant_forget(struct ls_run *run);
 void grants_free(struct ls_runner *runner);
 
+/* settle.c: how a claim ends, told to Redis by the next turn. The run itself goes on being the
+ * caller's. */
+void settle_done(struct ls_run *run);
+void settle_failure(struct ls_run *run, const struct ls_err *err);
+/* Back into the queue: after delay_ms, without having failed; as if nothing had been; to the others
+ * of its key. */
+void settle_again(struct ls_run *run, int64_t delay_ms);
+void settle_back(struct ls_run *run);
+void settle_rekey(struct ls_run *run);
+/* It was cancelled. */
+void settle_drop(struct ls_run *run);
+/* What cannot run at all. */
+void settle_malformed(struct ls_run *run, const struct ls_claim *claim, const struct ls_err *why);
+void settle_unknown_kind(struct ls_run *run);
+/* What policy and history make of a failure. */
+struct ls_retry settle_judge(const struct ls_run *run, const struct ls_err *err);
+/* It has begun: for those who watch the job. */
+void settle_begun(struct ls_run *run);
+/* The envelope as it is now, written into the runner's scratch. */
+struct ls_span run_written(struct ls_run *run);
+
+/* asks.c: the newer bytes and notes of runs go with the turn. */
+void run_keeps(struct seat *seat);
+
 /* run.c */
 /* Begin the job of a claim; what cannot run is settled at once. */
 void run_claim(struct seat *seat, const struct ls_claim *claim);
@@ -204,8 +243,6 @@ void run_cancel(struct ls_run *run);
 void run_cut(struct ls_run *run);
 /* Its deadline has passed: stop it; what it did outside is unknown. */
 void run_time_out(struct ls_run *run);
-/* The newer bytes of runs that checkpointed go with the turn. */
-void run_keeps(struct seat *seat);
 void run_free_spares(struct ls_runner *runner);
 
 /* runner.c */

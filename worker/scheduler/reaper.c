@@ -27,15 +27,14 @@ struct ls_reaper {
     struct ls_keys keys;
     struct ls_cmd cmd;   /* scratch */
     struct ls_turn turn; /* settlements not yet confirmed */
-    bool up, joined, busy, leaving, left, worked;
-    bool beat_due, look_due;
+    bool up, joined, busy, leaving, left, worked, beat_due;
     char worker[LS_WORKER_ID_SIZE];
     char olds[LS_ADOPT_MAX][LS_WORKER_ID_SIZE]; /* identities since the last confirmed reply */
     size_t old_count;
     unsigned number;
-    int64_t steady_since_ms; /* boot clock: our turns have had no gap since; 0: there is none yet */
-    int64_t last_turn_ms;
-    int64_t redis_ms;         /* Redis' time at the last reply */
+    int64_t steady_since_ms; /* boot clock: our lease was renewed without a gap since; 0: not yet */
+    int64_t last_turn_ms;    /* of the last turn or beat */
+    int64_t redis_ms;        /* Redis' time at the last reply */
     struct dead_worker *dead; /* owned: known to have ended, oldest first */
     size_t dead_count;
     char expired[LOOK_MAX][LS_WORKER_ID_SIZE]; /* lease ran out at the last look */
@@ -54,8 +53,9 @@ static void on_adopted(void *arg, const struct ls_reply *reply, const struct ls_
 static void begin_work(struct ls_reaper *reaper, int64_t redis_ms);
 static void send_turn(struct ls_reaper *reaper);
 static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err);
-static void send_look(struct ls_reaper *reaper);
-static void on_looked(void *arg, const struct ls_reply *reply, const struct ls_err *err);
+static void note_renewed(struct ls_reaper *reaper, int64_t redis_ms);
+static void send_beat(struct ls_reaper *reaper);
+static void on_beat(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void send_steal(struct ls_reaper *reaper);
 static void on_stolen(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void victim_done(struct ls_reaper *reaper);
@@ -107,7 +107,6 @@ void ls_reaper_down(struct ls_reaper *reaper)
 void ls_reaper_beat(struct ls_reaper *reaper)
 {
     reaper->beat_due = true;
-    reaper->look_due = true;
     step(reaper);
 }
 
@@ -165,14 +164,14 @@ static void step(struct ls_reaper *reaper)
         return;
     if (!reaper->joined)
         send_adopt(reaper);
-    else if (!ls_turn_empty(&reaper->turn) || (reaper->beat_due && !reaper->leaving))
+    else if (!ls_turn_empty(&reaper->turn))
         send_turn(reaper);
+    else if (reaper->beat_due && !reaper->leaving)
+        send_beat(reaper);
     else if (reaper->victim[0] || reaper->dead_count || reaper->expired_count)
         send_steal(reaper);
     else if (reaper->leaving)
         send_leave(reaper);
-    else if (reaper->look_due && is_steady(reaper))
-        send_look(reaper);
 }
 
 static void send_adopt(struct ls_reaper *reaper)
@@ -241,7 +240,6 @@ static void send_turn(struct ls_reaper *reaper)
                                       .lease_ms = reaper->options.lease_ms};
 
     reaper->busy = true;
-    reaper->beat_due = false;
     ls_turn_build(&reaper->turn, &reaper->cmd, &reaper->keys, &options);
     ls_redis_send(reaper->redis, &reaper->cmd, 0, on_turn, reaper);
 }
@@ -249,7 +247,6 @@ static void send_turn(struct ls_reaper *reaper)
 static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err *err)
 {
     struct ls_reaper *reaper = arg;
-    int64_t now = ls_clock_boot_ms();
     struct ls_turn_result result;
     struct ls_err failure = LS_ERR_INIT;
 
@@ -261,7 +258,52 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
         return;
     }
     ls_turn_clear(&reaper->turn);
-    reaper->redis_ms = result.ms;
+    note_renewed(reaper, result.ms);
+    step(reaper);
+}
+
+/* At rest this is all that is asked: it renews the lease, and brings the names of those whose lease
+ * ran out. */
+static void send_beat(struct ls_reaper *reaper)
+{
+    reaper->busy = true;
+    reaper->beat_due = false;
+    ls_worker_beat_build(&reaper->cmd, &reaper->keys, reaper->worker, reaper->options.lease_ms,
+                         LOOK_MAX);
+    ls_redis_send(reaper->redis, &reaper->cmd, 0, on_beat, reaper);
+}
+
+static void on_beat(void *arg, const struct ls_reply *reply, const struct ls_err *err)
+{
+    struct ls_reaper *reaper = arg;
+    struct ls_worker_beat beat;
+    struct ls_err failure = LS_ERR_INIT;
+
+    reaper->busy = false;
+    if (!err && ls_worker_beat_parse(reply, &beat, &failure) < 0)
+        err = &failure;
+    if (err) {
+        on_failure(reaper, "beat", err);
+        return;
+    }
+    note_renewed(reaper, beat.ms);
+    reaper->expired_count = 0;
+    for (size_t i = 0; i < beat.count && i < LOOK_MAX && is_steady(reaper); i++) {
+        struct ls_span worker = ls_reply_span(&beat.expired[i]);
+
+        if (worker.length < LS_WORKER_ID_SIZE)
+            snprintf(reaper->expired[reaper->expired_count++], LS_WORKER_ID_SIZE, "%.*s",
+                     LS_SPAN_ARG(worker));
+    }
+    step(reaper);
+}
+
+/* A turn or a beat was answered. */
+static void note_renewed(struct ls_reaper *reaper, int64_t redis_ms)
+{
+    int64_t now = ls_clock_boot_ms();
+
+    reaper->redis_ms = redis_ms;
     if (now - reaper->last_turn_ms > reaper->options.lease_ms)
         reaper->steady_since_ms = now; /* we, or Redis, were away: others may have been, too */
     reaper->last_turn_ms = now;
@@ -270,41 +312,6 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
         if (reaper->options.first_turn)
             reaper->options.first_turn(reaper->options.arg);
     }
-    step(reaper);
-}
-
-static void send_look(struct ls_reaper *reaper)
-{
-    reaper->busy = true;
-    reaper->look_due = false;
-    ls_worker_list_build(&reaper->cmd, &reaper->keys);
-    ls_redis_send(reaper->redis, &reaper->cmd, 0, on_looked, reaper);
-}
-
-static void on_looked(void *arg, const struct ls_reply *reply, const struct ls_err *err)
-{
-    struct ls_reaper *reaper = arg;
-    struct ls_worker_list list;
-    struct ls_err failure = LS_ERR_INIT;
-
-    reaper->busy = false;
-    if (!err && ls_worker_list_parse(reply, &list, &failure) < 0)
-        err = &failure;
-    if (err) {
-        on_failure(reaper, "worker list", err);
-        return;
-    }
-    reaper->expired_count = 0;
-    for (size_t i = 0; i < list.count && reaper->expired_count < LOOK_MAX; i++) {
-        struct ls_worker_row row = ls_worker_list_row(&list, i);
-
-        if (row.left_ms >= 0)
-            break; /* soonest first */
-        if (row.worker.length < LS_WORKER_ID_SIZE)
-            snprintf(reaper->expired[reaper->expired_count++], LS_WORKER_ID_SIZE, "%.*s",
-                     LS_SPAN_ARG(row.worker));
-    }
-    step(reaper);
 }
 
 static void send_steal(struct ls_reaper *reaper)

@@ -1,8 +1,8 @@
 /* The reaper of one queue: a worker that claims nothing for itself. It takes over the claims of
- * workers that died and settles them (settle.h), and its turns promote what is due.
+ * workers that died and settles them (settle.h). At rest it asks one question a beat.
  *
  * Two ways a worker is known to be dead: its process ended (the master said so: at once), or its
- * lease ran out. The second is judged only after a whole lease of turns of our own without a gap:
+ * lease ran out. The second is judged only after a whole lease of beats of our own without a gap:
  * after an outage of Redis everybody's lease has run out, and the first one back must not rob the
  * living. */
 #ifndef LS_SCHEDULER_REAPER_H

@@ -20,8 +20,11 @@
 #include "worker/scheduler/alerts.h"
 #include "worker/scheduler/cron.h"
 #include "worker/scheduler/reaper.h"
+#include "worker/scheduler/until_empty.h"
 
-#define LEAD_LEASE_MS 15000
+#define LEAD_LEASE_MS 30000
+#define LEAD_MS 10000 /* how often the lead is held, or asked for */
+#define LEAD_SLACK_MS 20
 #define LEAVE_MAX_MS 3000 /* what is not settled by then comes back by our lease */
 
 struct ls_scheduler {
@@ -31,14 +34,15 @@ struct ls_scheduler {
     struct ls_child *child;
     struct ls_redis *redis;
     struct ls_http *http;
-    struct ls_timer *beat, *leave;
+    struct ls_timer *beat, *lead, *leave;
     struct ls_reaper **reapers; /* owned; one a queue of the configuration */
     size_t reaper_count;
     size_t working; /* reapers that had their first turn */
     size_t staying; /* reapers that have not left yet */
     struct ls_cron *cron;
     struct ls_alerts *alerts;
-    struct ls_cmd cmd; /* scratch */
+    struct ls_until *until; /* NULL: the pool does not end by itself */
+    struct ls_cmd cmd;      /* scratch */
     char worker[LS_WORKER_ID_SIZE];
     bool up, was_up, outage_logged, leading, draining, stopped;
     int exit_status;
@@ -48,6 +52,7 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err);
 static void on_up(void *arg);
 static void on_down(void *arg, const struct ls_err *err);
 static void on_beat(void *arg);
+static void on_lead_due(void *arg);
 static void hold_lead(struct ls_scheduler *scheduler, int64_t lease_ms);
 static void on_lead(void *arg, const struct ls_reply *reply, const struct ls_err *err);
 static void on_first_turn(void *arg);
@@ -57,6 +62,8 @@ static void on_drain(void *arg, int grace_ms);
 static void on_left(void *arg);
 static void stop(void *arg);
 static void fatal(struct ls_scheduler *scheduler, const struct ls_err *err);
+static void on_watching(void *arg, int64_t died);
+static void on_empty(void *arg, int64_t died, const char *left);
 
 int ls_scheduler_main(const struct ls_role_context *context)
 {
@@ -95,6 +102,7 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err)
     ls_redis_url_fini(&url);
     scheduler->http = ls_http_new(&scheduler->loop, &(struct ls_http_options){.max_active = 8});
     scheduler->beat = ls_timer_new(&scheduler->loop, on_beat, scheduler);
+    scheduler->lead = ls_timer_new(&scheduler->loop, on_lead_due, scheduler);
     scheduler->leave = ls_timer_new(&scheduler->loop, stop, scheduler);
     scheduler->reapers = ls_xcalloc(config->queue_count, sizeof(struct ls_reaper *));
     for (size_t i = 0; i < config->queue_count; i++) {
@@ -116,7 +124,16 @@ static int open_all(struct ls_scheduler *scheduler, struct ls_err *err)
         return -1;
     scheduler->alerts =
         ls_alerts_new(&scheduler->loop, scheduler->redis, scheduler->http, config, err);
-    return scheduler->alerts ? 0 : -1;
+    if (!scheduler->alerts)
+        return -1;
+    if (scheduler->context->until_empty) {
+        const struct ls_until_hooks hooks = {on_watching, on_empty, scheduler};
+
+        scheduler->until = ls_until_new(&scheduler->loop, scheduler->redis, config,
+                                        scheduler->context->until_empty, &hooks, err);
+        return scheduler->until ? 0 : -1;
+    }
+    return 0;
 }
 
 static void on_up(void *arg)
@@ -163,7 +180,9 @@ static void on_up(void *arg)
     if (scheduler->draining)
         return;
     ls_cron_up(scheduler->cron);
-    hold_lead(scheduler, LEAD_LEASE_MS);
+    if (scheduler->until)
+        ls_until_up(scheduler->until);
+    on_lead_due(scheduler);
     ls_timer_repeat(scheduler->beat, config->beat_ms);
 }
 
@@ -184,7 +203,10 @@ static void on_down(void *arg, const struct ls_err *err)
     scheduler->outage_logged = true;
     scheduler->up = scheduler->leading = false;
     ls_timer_stop(scheduler->beat);
+    ls_timer_stop(scheduler->lead);
     ls_cron_down(scheduler->cron);
+    if (scheduler->until)
+        ls_until_down(scheduler->until);
     ls_alerts_rest(scheduler->alerts);
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_down(scheduler->reapers[i]);
@@ -196,7 +218,14 @@ static void on_beat(void *arg)
 
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_beat(scheduler->reapers[i]);
+}
+
+static void on_lead_due(void *arg)
+{
+    struct ls_scheduler *scheduler = arg;
+
     hold_lead(scheduler, LEAD_LEASE_MS);
+    ls_timer_start(scheduler->lead, LEAD_MS);
 }
 
 static void hold_lead(struct ls_scheduler *scheduler, int64_t lease_ms)
@@ -220,10 +249,14 @@ static void on_lead(void *arg, const struct ls_reply *reply, const struct ls_err
     scheduler->leading = leadership.leader;
     if (scheduler->draining || !scheduler->up)
         return;
-    if (leadership.leader)
+    if (leadership.leader) {
         ls_alerts_lead(scheduler->alerts);
-    else
-        ls_alerts_rest(scheduler->alerts);
+        return;
+    }
+    ls_alerts_rest(scheduler->alerts);
+    /* A leader that is gone is followed when its lease ends, not at the next look. */
+    if (leadership.left_ms > 0 && leadership.left_ms < LEAD_MS)
+        ls_timer_start(scheduler->lead, leadership.left_ms + LEAD_SLACK_MS);
 }
 
 static void on_first_turn(void *arg)
@@ -260,6 +293,20 @@ static void on_message(void *arg, const struct ls_message *message)
             ls_reaper_died(scheduler->reapers[j], message->names[i], message->number == 1);
 }
 
+static void on_watching(void *arg, int64_t died)
+{
+    struct ls_scheduler *scheduler = arg;
+
+    ls_child_watching(scheduler->child, died);
+}
+
+static void on_empty(void *arg, int64_t died, const char *left)
+{
+    struct ls_scheduler *scheduler = arg;
+
+    ls_child_empty(scheduler->child, died, left);
+}
+
 static void on_drain(void *arg, int grace_ms)
 {
     struct ls_scheduler *scheduler = arg;
@@ -269,7 +316,10 @@ static void on_drain(void *arg, int grace_ms)
         return;
     scheduler->draining = true;
     ls_timer_stop(scheduler->beat);
+    ls_timer_stop(scheduler->lead);
     ls_cron_down(scheduler->cron);
+    if (scheduler->until)
+        ls_until_down(scheduler->until);
     ls_alerts_rest(scheduler->alerts);
     if (scheduler->leading)
         hold_lead(scheduler, 0);
@@ -300,11 +350,13 @@ static void stop(void *arg)
     ls_redis_close(&scheduler->redis);
     ls_cron_free(scheduler->cron);
     ls_alerts_free(scheduler->alerts);
+    ls_until_free(scheduler->until);
     for (size_t i = 0; i < scheduler->reaper_count; i++)
         ls_reaper_free(scheduler->reapers[i]);
     free(scheduler->reapers);
     ls_http_close(&scheduler->http);
     ls_timer_close(&scheduler->beat);
+    ls_timer_close(&scheduler->lead);
     ls_timer_close(&scheduler->leave);
     ls_child_close(&scheduler->child);
 }

@@ -143,7 +143,7 @@ static void http__refuse_private__is_dead_at_once_and_named(void **state)
         assert_true(wait_counter(fixture->redis, "dead", (long long)i + 1, 8000));
         letter = test_redis_text(fixture->redis, "LINDEX", KEY("dead"), "0", NULL);
         assert_non_null(strstr(letter, "\"class\":\"permanent\""));
-        assert_non_null(strstr(letter, "\"code\":\"private-address\""));
+        assert_non_null(strstr(letter, "\"code\":\"private_address\""));
         assert_non_null(strstr(letter, i == 3 ? "leads to 10.1.2.3 (private): refused"
                                               : "(loopback): refused"));
     }

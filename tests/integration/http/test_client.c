@@ -230,11 +230,18 @@ static void http__nothing_sent__is_network(void **state)
     assert_int_equal(fixture.err.code, LS_E_NETWORK);
     assert_null(strstr(fixture.err.text, "hush"));
     assert_non_null(strstr(fixture.err.text, "127.0.0.1"));
+    assert_string_equal(fixture.err.reason, "refused");
     snprintf(url, sizeof(url), "https%s/",
              test_http_url(fixture.server) + 4); /* it does not speak TLS */
     begin(&fixture, "", (struct ls_http_request){.url = url, .timeout_ms = 2000});
     run_until(&fixture, 0, 2);
     assert_true(fixture.err.code == LS_E_NETWORK || fixture.err.code == LS_E_TIMEOUT);
+    assert_true(strcmp(fixture.err.reason, "tls_handshake") == 0 ||
+                strcmp(fixture.err.reason, "connect_timeout") == 0);
+    begin(&fixture, "", (struct ls_http_request){.url = "http://nobody.invalid/"});
+    run_until(&fixture, 0, 3);
+    assert_int_equal(fixture.err.code, LS_E_NETWORK);
+    assert_string_equal(fixture.err.reason, "name_not_resolved");
     tear_down(&fixture);
 }
 
@@ -251,6 +258,7 @@ static void http__no_answer__is_lost(void **state)
                   .method = "POST", .body = "x", .body_length = 1, .timeout_ms = 300});
         run_until(&fixture, 0, i + 1);
         assert_int_equal(fixture.err.code, LS_E_LOST);
+        assert_string_equal(fixture.err.reason, i < 2 ? "connection_lost" : "answer_timeout");
         assert_int_equal(test_http_requests(fixture.server), i + 1);
     }
     assert_non_null(strstr(fixture.err.text, "timeout"));
@@ -316,9 +324,11 @@ static void http__bad_answers__are_named(void **state)
     begin(&fixture, "/junk", (struct ls_http_request){0});
     run_until(&fixture, 0, 1);
     assert_int_equal(fixture.err.code, LS_E_INVALID);
+    assert_string_equal(fixture.err.reason, "not_http");
     begin(&fixture, "/big/100000", (struct ls_http_request){.max_response_bytes = 99999});
     run_until(&fixture, 0, 2);
     assert_int_equal(fixture.err.code, LS_E_TOO_BIG);
+    assert_string_equal(fixture.err.reason, "answer_too_big");
     begin(&fixture, "/big/100000", (struct ls_http_request){.max_response_bytes = 100000});
     run_until(&fixture, 1, 2);
     assert_int_equal(fixture.body_length, 100000);
@@ -352,6 +362,7 @@ static void http__bad_requests__are_refused_by_the_callback(void **state)
     assert_int_equal(fixture.errors, 0);
     run_until(&fixture, 0, 4);
     assert_int_equal(fixture.err.code, LS_E_USAGE);
+    assert_string_equal(fixture.err.reason, "bad_header"); /* of the last one */
     assert_int_equal(test_http_requests(fixture.server), 0);
     tear_down(&fixture);
 }
@@ -367,8 +378,10 @@ static void http__waiting_too_long__is_a_timeout(void **state)
     begin(&fixture, "/x", (struct ls_http_request){0}); /* one too many */
     run_until(&fixture, 0, 1);
     assert_int_equal(fixture.err.code, LS_E_CANCELLED);
+    assert_string_equal(fixture.err.reason, "queue_full");
     run_until(&fixture, 0, 2);
     assert_int_equal(fixture.err.code, LS_E_TIMEOUT);
+    assert_string_equal(fixture.err.reason, "queue_timeout");
     run_until(&fixture, 2, 2);
     assert_int_equal(test_http_requests(fixture.server), 2);
     tear_down(&fixture);
@@ -431,7 +444,7 @@ static void refuse(struct fixture *fixture, const char *url, const char *text)
               .url = url, .method = "POST", .body = "x", .body_length = 1, .refuse_private = true});
     run_until(fixture, fixture->answers, errors + 1);
     assert_int_equal(fixture->err.code, LS_E_PERMANENT);
-    assert_string_equal(fixture->err.reason, "private-address");
+    assert_string_equal(fixture->err.reason, "private_address");
     assert_non_null(strstr(fixture->err.hint, "http.refuse_private"));
     if (!strstr(fixture->err.text, text))
         fail_msg("'%s' does not hold '%s'", fixture->err.text, text);

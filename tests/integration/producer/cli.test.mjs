@@ -57,7 +57,7 @@ beforeEach(() => redis("FLUSHALL"));
 
 test("help lists the commands, and each command shows its own", () => {
   const all = ok([]).out;
-  for (const name of ["init", "up", "doctor", "config", "push", "queue", "job", "dead", "worker", "redis-cli"]) {
+  for (const name of ["init", "up", "doctor", "config", "push", "queue", "job", "dead", "worker", "account", "redis-cli"]) {
     assert.match(all, new RegExp(`^  ${name} `, "m"));
     assert.match(ok(["help", name]).out, new RegExp(`^usage: lockstep ${name}`));
     assert.equal(ok([name, "--help"]).out, ok(["help", name]).out);
@@ -217,14 +217,14 @@ test("dead: list, groups, show, retry, discard", () => {
   ok(["dead", "retry", "--id", "j150"]);
   assert.equal(redis("LLEN", "lockstep:{default}:dead"), "300");
   assert.equal(redis("LINDEX", "lockstep:{default}:pending", "0"), '{"id":"j150","kind":"http","data":{"n":"j150"}}');
-  assert.deepEqual(json(["dead", "discard", "--group", "bbbb"]), { moved: 99, unreadable: 0 });
+  assert.deepEqual(json(["dead", "discard", "--group", "bbbb", "--reason", "stale"]), { moved: 99, unreadable: 0 });
   assert.equal(json(["dead", "list", "--limit", "0"]).length, 201);
   const run = ok(["dead", "retry", "--all"]);
   assert.match(run.out, /queued again 200 jobs/);
   assert.match(run.err, /1 stay/);
   assert.equal(redis("LLEN", "lockstep:{default}:pending"), "201");
   assert.match(redis("LINDEX", "lockstep:{default}:pending", "1"), /"j1"/); // the oldest first
-  assert.deepEqual(json(["dead", "discard", "--all"]), { moved: 1, unreadable: 0 });
+  assert.deepEqual(json(["dead", "discard", "--all", "--reason", "no job"]), { moved: 1, unreadable: 0 });
   assert.match(ok(["dead", "list"]).out, /no dead jobs/);
 });
 

@@ -53,9 +53,14 @@ END
 "$cmake" -S "$dir/app" -B "$dir/app/build" -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$dir/usr" >/dev/null
 "$cmake" --build "$dir/app/build" >/dev/null
 "$dir/app/build/app" 10 | grep -q "pushed 10 more"
+echo "the test of producer/lib/README.md"
+awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$source/producer/lib/README.md" >"$dir/test.c"
+# shellcheck disable=SC2046,SC2086
+"$cc" $flags -Wall -Wextra -Werror "$dir/test.c" $($pkg_config --cflags --libs lockstep) -o "$dir/readme"
+LOCKSTEP_REDIS='' LD_LIBRARY_PATH=$(dirname "$pc") "$dir/readme" | grep -q "all is well"
 if command -v c++ >/dev/null; then
     echo "as C++"
-    printf '#include <lockstep/lockstep.h>\nint main() { struct lockstep *ls = lockstep_open(0); struct lockstep_job job = LOCKSTEP_JOB("noop", 0); int n = lockstep_push(ls, &job, 0); lockstep_close(ls); return n == 1 ? 0 : 1; }\n' >"$dir/app.cc"
+    cp "$source/tests/integration/producer/app.cc" "$dir/app.cc"
     # shellcheck disable=SC2046,SC2086
     c++ $flags -Wall -Werror "$dir/app.cc" $($pkg_config --cflags --libs lockstep) -o "$dir/cxx"
     LD_LIBRARY_PATH=$(dirname "$pc") "$dir/cxx"

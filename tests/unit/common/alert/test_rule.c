@@ -14,7 +14,9 @@ static const struct ls_rule_limits limits = {.error_rate = 0.1,
                                              .stale_ms = 3600000,
                                              .window_ms = 300000,
                                              .min_samples = 20,
-                                             .cooldown_ms = 1800000};
+                                             .cooldown_ms = 1800000,
+                                             .dead_rate = 100,
+                                             .dead_age_ms = 86400000};
 
 static enum ls_alert_level error_level(int64_t ok, int64_t failed)
 {
@@ -69,6 +71,64 @@ static void rule__stale__needs_syncs_and_an_hour_of_silence(void **state)
     ls_rule_stale(&limits, 1000, 1001 + 3600000, &finding);
     assert_int_equal(finding.level, LS_LEVEL_HIGH);
     assert_int_equal(strncmp(finding.details, "No sync in 1h", 13), 0);
+}
+
+static void rule__dead_full__fires_at_the_cap_and_clears_below(void **state)
+{
+    struct ls_finding finding;
+
+    ls_rule_dead_full(1000000, 0, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_full(99, 100, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    assert_string_equal(finding.details, "99 dead jobs, 100 are allowed: jobs are claimed again");
+    ls_rule_dead_full(100, 100, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_HIGH);
+    assert_int_equal(strncmp(finding.details, "100 dead jobs, 100 are allowed: nothing", 39), 0);
+}
+
+static void rule__dead_rate__fires_at_so_many_and_clears_at_half(void **state)
+{
+    struct ls_rule_limits off = limits;
+    struct ls_finding finding;
+
+    off.dead_rate = 0;
+    ls_rule_dead_rate(&limits, 0, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_rate(&limits, 99, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BETWEEN);
+    ls_rule_dead_rate(&limits, 50, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_rate(&off, 1000, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_rate(&limits, 100, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_HIGH);
+    assert_string_equal(finding.details, "100 jobs of one group died in the last 5m 0s");
+}
+
+static void rule__dead_age__looks_at_the_oldest_letter(void **state)
+{
+    struct ls_rule_limits off = limits;
+    struct ls_finding finding;
+
+    off.dead_age_ms = 0;
+    ls_rule_dead_age(&limits, 3, 1000, 1000 + 86400000, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_age(&limits, 0, 1000, 1001 + 86400000, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_age(&off, 3, 1000, 1001 + 86400000, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_BELOW);
+    ls_rule_dead_age(&limits, 3, 1000, 1001 + 86400000, &finding);
+    assert_int_equal(finding.level, LS_LEVEL_HIGH);
+    assert_non_null(strstr(finding.details, "the oldest of 3 dead jobs"));
+    assert_true(finding.value == 86400001);
+}
+
+static void rule__types__are_found_by_their_names(void **state)
+{
+    for (int rule = 0; rule < LS_RULE_COUNT; rule++)
+        assert_int_equal(ls_rule_parse(ls_rule_type((enum ls_rule)rule)), rule);
+    assert_int_equal(ls_rule_parse("dead"), -1);
 }
 
 static void notice__json__has_the_documented_members_and_is_valid(void **state)
@@ -126,6 +186,10 @@ int main(void)
         cmocka_unit_test(rule__no_or_few_samples__say_nothing),
         cmocka_unit_test(rule__slow__looks_at_the_average_of_the_window),
         cmocka_unit_test(rule__stale__needs_syncs_and_an_hour_of_silence),
+        cmocka_unit_test(rule__dead_full__fires_at_the_cap_and_clears_below),
+        cmocka_unit_test(rule__dead_rate__fires_at_so_many_and_clears_at_half),
+        cmocka_unit_test(rule__dead_age__looks_at_the_oldest_letter),
+        cmocka_unit_test(rule__types__are_found_by_their_names),
         cmocka_unit_test(notice__json__has_the_documented_members_and_is_valid),
         cmocka_unit_test(notice__slack__cannot_ring_everybody),
     };

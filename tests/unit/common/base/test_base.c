@@ -57,6 +57,29 @@ static void duration__units__add_up_and_nonsense_is_refused(void **state)
     assert_int_equal(ls_duration_parse(""), -1);
 }
 
+static void clock__parse__is_the_inverse_of_format_and_takes_nothing_else(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "2026-11-23T00:51:00.123",
+        "2026-11-23T00:51:00.123+",
+        "2026-02-31T00:51:00.123Z",
+        "2026-11-23T24:00:00.000Z",
+        "2026-11- 3T00:51:00.123Z",
+        "+026-11-03T00:51:00.123Z",
+        "2026-11-23T00:51:00.123ZZ",
+    };
+    static const int64_t times[] = {1, 999, 1000, 1763859600123, 4102444800000};
+    char text[LS_CLOCK_TEXT_SIZE];
+
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        ls_clock_format(text, times[i]);
+        assert_true(ls_clock_parse(text, strlen(text)) == times[i]);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_true(ls_clock_parse(wrong[i], strlen(wrong[i])) == 0);
+}
+
 static void base64__round_trip__and_bad_text_is_refused(void **state)
 {
     size_t length = 0;
@@ -88,6 +111,7 @@ int main(void)
         cmocka_unit_test(buf__json_string__escapes_controls_and_repairs_utf8),
         cmocka_unit_test(utf8__overlong_and_surrogates__are_refused),
         cmocka_unit_test(duration__units__add_up_and_nonsense_is_refused),
+        cmocka_unit_test(clock__parse__is_the_inverse_of_format_and_takes_nothing_else),
         cmocka_unit_test(base64__round_trip__and_bad_text_is_refused),
         cmocka_unit_test(hmac_sha256__rfc_4231_case_2),
     };

@@ -153,19 +153,84 @@ static void dead__revived__is_canonical_and_starts_afresh(void **state)
     ls_buf_fini(&out);
 }
 
-static void dead__errors_that_differ_in_numbers_and_quotes__are_one_group(void **state)
+static void dead__group__is_of_kind_account_class_status_and_code_alone(void **state)
 {
-    char a[LS_GROUP_SIZE], b[LS_GROUP_SIZE];
-    const struct ls_span kind = LS_SPAN("product"), klass = LS_SPAN("transient"),
-                         code = LS_SPAN("");
+    static const struct {
+        struct ls_span kind, account, klass;
+        int http_status;
+        struct ls_span code;
+    } rows[] = {
+        {LS_SPAN("product"), LS_SPAN("eu"), LS_SPAN("transient"), 500, LS_SPAN("http-500")},
+        {LS_SPAN("order"), LS_SPAN("eu"), LS_SPAN("transient"), 500, LS_SPAN("http-500")},
+        {LS_SPAN("product"), LS_SPAN("us"), LS_SPAN("transient"), 500, LS_SPAN("http-500")},
+        {LS_SPAN("product"), LS_SPAN("eu"), LS_SPAN("unknown"), 500, LS_SPAN("http-500")},
+        {LS_SPAN("product"), LS_SPAN("eu"), LS_SPAN("transient"), 502, LS_SPAN("http-500")},
+        {LS_SPAN("product"), LS_SPAN("eu"), LS_SPAN("transient"), 500, LS_SPAN("db_error")},
+        {LS_SPAN("product"), LS_SPAN(""), LS_SPAN("transient"), 500, LS_SPAN("http-500")},
+        {LS_SPAN("producteu"), LS_SPAN(""), LS_SPAN("transient"), 500, LS_SPAN("http-500")},
+    };
+    char groups[LS_COUNT(rows)][LS_GROUP_SIZE], again[LS_GROUP_SIZE];
 
-    ls_dead_group(a, kind, klass, 500, code, LS_SPAN("timeout after 30s for product 'x-1'"));
-    ls_dead_group(b, kind, klass, 500, code, LS_SPAN("timeout after 45s for product 'y-2'"));
-    assert_string_equal(a, b);
-    ls_dead_group(b, kind, klass, 502, code, LS_SPAN("timeout after 45s for product 'y-2'"));
-    assert_string_not_equal(a, b);
-    ls_dead_group(b, kind, klass, 500, code, LS_SPAN("refused by product 'y-2'"));
-    assert_string_not_equal(a, b);
+    for (size_t i = 0; i < LS_COUNT(rows); i++) {
+        ls_dead_group(groups[i], rows[i].kind, rows[i].account, rows[i].klass, rows[i].http_status,
+                      rows[i].code);
+        assert_int_equal(strspn(groups[i], "0123456789abcdef"), LS_GROUP_SIZE - 1);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(groups[i], groups[j]) == 0)
+                fail_msg("rows %zu and %zu are one group", j, i);
+    }
+    ls_dead_group(again, rows[0].kind, rows[0].account, rows[0].klass, 500, rows[0].code);
+    assert_string_equal(again, groups[0]);
+}
+
+static void code__is_the_reason_or_the_status_or_the_errors_name(void **state)
+{
+    static const struct {
+        struct ls_err err;
+        const char *code;
+    } rows[] = {
+        {{.code = LS_E_PERMANENT, .http_status = 400, .reason = "product_invalid_sku"},
+         "product_invalid_sku"},
+        {{.code = LS_E_EXISTS, .http_status = 400, .reason = "product_invalid_sku:117"},
+         "product_invalid_sku"},
+        {{.code = LS_E_EXISTS, .reason = "a:b"}, "a:b"},
+        {{.code = LS_E_EXISTS, .reason = "a:"}, "a:"},
+        {{.code = LS_E_EXISTS, .reason = ":7"}, "exists"},
+        {{.code = LS_E_TRANSIENT, .http_status = 503}, "http-503"},
+        {{.code = LS_E_NETWORK, .reason = "refused"}, "refused"},
+        {{.code = LS_E_STORE}, "store"},
+    };
+    char code[LS_CODE_SIZE];
+
+    for (size_t i = 0; i < LS_COUNT(rows); i++)
+        assert_string_equal(ls_failure_code(code, &rows[i].err), rows[i].code);
+}
+
+static void dead__history__stands_beside_the_job_and_goes_with_a_revival(void **state)
+{
+    static const char job[] = "{\"id\":\"7\",\"kind\":\"http\",\"history\":[{\"at\":\"x\"}]}";
+    static const char history[] = "[{\"class\":\"transient\",\"code\":\"refused\"}]";
+    struct ls_dead dead = sample(LS_SPAN("{\"kind\":\"http\"}"));
+    struct ls_dead read;
+    struct ls_buf text = {0};
+
+    dead.history = LS_SPAN(history);
+    ls_dead_write(&text, &dead);
+    assert_non_null(strstr(text.data,
+                           ",\"history\":[{\"class\":\"transient\",\"code\":\"refused\"}],"
+                           "\"job\":{"));
+    assert_int_equal(ls_dead_parse(&read, text.data, text.length, NULL), 0);
+    assert_true(ls_span_is(read.history, history));
+    ls_dead_fini(&read);
+    ls_buf_clear(&text);
+    dead.history = LS_SPAN("[\n]"); /* a letter is one line */
+    ls_dead_write(&text, &dead);
+    assert_null(strstr(text.data, "history"));
+    ls_buf_clear(&text);
+    dead.job = (struct ls_span){job, sizeof job - 1};
+    assert_int_equal(ls_dead_revive(&text, &dead, NULL), 0);
+    assert_string_equal(text.data, "{\"id\":\"7\",\"kind\":\"http\"}");
+    ls_buf_fini(&text);
 }
 
 int main(void)
@@ -176,7 +241,9 @@ int main(void)
         cmocka_unit_test(dead__a_job_as_deep_as_jobs_may_be__can_be_read_again),
         cmocka_unit_test(dead__what_is_no_letter__is_refused),
         cmocka_unit_test(dead__revived__is_canonical_and_starts_afresh),
-        cmocka_unit_test(dead__errors_that_differ_in_numbers_and_quotes__are_one_group),
+        cmocka_unit_test(dead__group__is_of_kind_account_class_status_and_code_alone),
+        cmocka_unit_test(code__is_the_reason_or_the_status_or_the_errors_name),
+        cmocka_unit_test(dead__history__stands_beside_the_job_and_goes_with_a_revival),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
     "\"first_failed_at\":1763859600000,\"max_attempts\":5,\"max_age\":60000,"                   \
     "\"backoff\":{\"type\":\"exponential\",\"base\":2000,\"factor\":2,\"cap\":9000,"            \
     "\"jitter\":\"none\"},\"timeout\":30000,\"traceparent\":\"00-abc-def-01\",\"status\":true," \
-    "\"result\":true,\"x\":[1],\"priority\":\"high\"}"
+    "\"result\":true,\"x\":[1],\"history\":[{\"at\":\"2026\"}],\"priority\":\"high\"}"
 
 static void envelope__every_field__survives_a_round_trip_byte_for_byte(void **state)
 {
@@ -183,6 +183,36 @@ static void envelope__malformed__is_refused_with_its_reason(void **state)
         "more than 8");
     refused("{\"kind\":\"x\",\"data\":\"\xff\"}", "not UTF-8");
     refused("{\"kind\":\"x\",\"data\":\"\\ud800\"}", "an escape is wrong");
+    refused("{\"kind\":\"x\",\"history\":{}}", "'history' must be an array");
+}
+
+/* What letters of malformed jobs are grouped by. */
+static void envelope__malformed__has_its_kind_of_fault_as_reason(void **state)
+{
+    static const char *const rows[][2] = {
+        {"", "empty"},
+        {"hello", "not_object"},
+        {"{\"kind\":\"x\"", "not_json"},
+        {"{\"kind\":\"x\"} x", "trailing_bytes"},
+        {"{\"data\":{}}", "no_kind"},
+        {"{\"kind\":7}", "bad_kind"},
+        {"{\"kind\":\"x\",\"type\":\"x\"}", "double_member"},
+        {"{\"kind\":\"x\",\"key\":\"a\\\"b\"}", "bad_key"},
+        {"{\"kind\":\"x\",\"backoff\":{\"typ\":1}}", "bad_backoff"},
+        {"{\"kind\":\"x\",\"max_age\":\"soon\"}", "bad_max_age"},
+        {"{\"kind\":\"x\",\"history\":1}", "bad_history"},
+        {"{\"kind\":\"x\",\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1}",
+         "too_many_members"},
+    };
+
+    for (size_t i = 0; i < LS_COUNT(rows); i++) {
+        struct ls_envelope envelope;
+        struct ls_err err = LS_ERR_INIT;
+
+        assert_int_equal(ls_envelope_scan(&envelope, rows[i][0], strlen(rows[i][0]), &err), -1);
+        assert_string_equal(err.reason, rows[i][1]);
+        ls_envelope_fini(&envelope);
+    }
 }
 
 static void envelope__readable_head_of_a_malformed_one__is_kept_for_its_letter(void **state)
@@ -258,8 +288,15 @@ static void envelope__what_a_producer_filled_in__is_checked_by_name(void **state
     big[0] = '1';
     envelope.data = (struct ls_span){big, LS_ENVELOPE_MAX - 5};
     assert_int_equal(ls_envelope_check(&envelope, &err), -1);
-    assert_int_equal(err.code, LS_E_TOO_BIG);
+    assert_int_equal(err.code, LS_E_USAGE);
+    assert_non_null(strstr(err.text, "65536 are allowed"));
     free(big);
+    envelope = (struct ls_envelope){.kind = LS_SPAN("x"), .timeout_ms = -1};
+    assert_int_equal(ls_envelope_check(&envelope, &err), -1);
+    assert_non_null(strstr(err.text, "'timeout' cannot be -1"));
+    envelope = (struct ls_envelope){.kind = LS_SPAN("x"), .retry.max_attempts = 1000001};
+    assert_int_equal(ls_envelope_check(&envelope, &err), -1);
+    assert_non_null(strstr(err.text, "'max_attempts'"));
 }
 
 static void lane__of_text_that_only_looks_like_a_priority__is_normal(void **state)
@@ -281,6 +318,7 @@ int main(void)
         cmocka_unit_test(envelope__escaped_strings__are_decoded_and_written_plain),
         cmocka_unit_test(envelope__durations__take_ms_or_text_with_a_unit),
         cmocka_unit_test(envelope__malformed__is_refused_with_its_reason),
+        cmocka_unit_test(envelope__malformed__has_its_kind_of_fault_as_reason),
         cmocka_unit_test(envelope__readable_head_of_a_malformed_one__is_kept_for_its_letter),
         cmocka_unit_test(envelope__size_and_depth__are_bounded),
         cmocka_unit_test(envelope__what_a_producer_filled_in__is_checked_by_name),

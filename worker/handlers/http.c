@@ -306,6 +306,7 @@ static void begin(void *self, struct ls_run *run)
     memset(&plan, 0, sizeof(plan));
     if (read_data(&plan, ls_run_data(run), &err) < 0) {
         snprintf(err.reason, sizeof(err.reason), "bad_data");
+        ls_run_spent(run, 0);
         ls_run_fail(run, &err);
     } else {
         deliver(run, &plan);

@@ -39,7 +39,7 @@ local function push(at)
   key_load({key})
   local word, worker = key_parse(state[key])
   -- What waits for the key is newer than what died: then that one stays.
-  if not word or word == 'running' or (word == 'changed' and not worker_alive(worker)) then key_push(key, envelope, 0) end
+  if not word or word == 'running' or (word == 'changed' and not worker_alive(worker)) then key_push(key, envelope, NOW) end
 end
 
 local moved, together = letters_take(push)

@@ -25,18 +25,18 @@ struct ls_keys {
     const char *progress;    /* HASH fence -> how far the run is */
     const char *dead;        /* LIST of dead letters, newest first */
     const char *dead_groups; /* lockstep:{default}:dead:groups    HASH */
-    const char *discarded;   /* lockstep:{default}:dead:discarded LIST, who discarded what and why */
-    const char *keys;        /* HASH key -> state */
-    const char *bodies;      /* HASH key -> newest waiting envelope */
-    const char *limits;      /* HASH account/field -> value */
-    const char *ids;         /* ZSET job id -> expiry, ms */
-    const char *cancelled;   /* ZSET job id -> expiry, ms */
-    const char *fence;       /* STRING, last claim number */
-    const char *wake;        /* LIST of tokens; idle runners BLPOP it */
-    const char *control;     /* HASH paused, bound, schema */
-    const char *stats;       /* HASH counter -> total */
-    const char *stats_ring;  /* lockstep:{default}:stats:ring     HASH minute/counter -> count */
-    char *block;             /* owned: all of the above */
+    const char *discarded;  /* lockstep:{default}:dead:discarded LIST, who discarded what and why */
+    const char *keys;       /* HASH key -> state */
+    const char *bodies;     /* HASH key -> newest waiting envelope */
+    const char *limits;     /* HASH account/field -> value */
+    const char *ids;        /* ZSET job id -> expiry, ms */
+    const char *cancelled;  /* ZSET job id -> expiry, ms */
+    const char *fence;      /* STRING, last claim number */
+    const char *wake;       /* LIST of tokens; idle runners BLPOP it */
+    const char *control;    /* HASH paused, bound, schema */
+    const char *stats;      /* HASH counter -> total */
+    const char *stats_ring; /* lockstep:{default}:stats:ring     HASH minute/counter -> count */
+    char *block;            /* owned: all of the above */
 };
 
 /* Room for any key name below and its NUL. */

@@ -241,7 +241,7 @@ static void limit__take__draws_on_the_budget_of_the_jobs(void **state)
     grant = take("a", 40);
     assert_int_equal(grant.granted, 0);
     assert_in_range(grant.wait_ms, 300, 500);
-    take("a", -15); /* not made after all */
+    take("a", -15);                              /* not made after all */
     assert_int_equal(take("a", 40).granted, 30); /* not more at once than go soon */
     take("a", -30);
     assert_in_range(take("a", 1).granted, 1, 1);

@@ -93,16 +93,19 @@ static bool has_breaker(const struct ls_config *config, const char *account)
     return found && found->breaker.failures > 0;
 }
 
+static bool report_due(const struct crowd *one, int64_t now_ms)
+{
+    return one->failed > 0 || (one->done > 0 && now_ms - one->reported_ms >= SUCCESS_MS);
+}
+
 void crowd_report(struct crowd **crowd, const struct ls_config *config, struct ls_turn *turn,
                   int64_t now_ms)
 {
-    struct crowd *one, *next;
+    struct crowd *one = NULL, *next = NULL;
 
     HASH_ITER(hh, *crowd, one, next)
     {
-        bool due = one->failed > 0 || (one->done > 0 && now_ms - one->reported_ms >= SUCCESS_MS);
-
-        if (!due)
+        if (!report_due(one, now_ms))
             continue;
         if (has_breaker(config, one->name)) {
             ls_turn_report(turn, ls_span_of(one->name), one->done, one->failed);

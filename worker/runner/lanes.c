@@ -23,12 +23,12 @@ static int starving(const struct lanes *lanes, int64_t bound_ms, int64_t now_ms)
 static int by_weight(struct lanes *lanes, const int64_t weights[LANES])
 {
     int64_t total = 0;
-    int first = -1;
+    int first = 0;
 
     for (int i = 0; i < LANES; i++) {
         lanes->credit[i] += weights[i];
         total += weights[i];
-        if (weights[i] > 0 && (first < 0 || lanes->credit[i] > lanes->credit[first]))
+        if (weights[i] > 0 && (weights[first] == 0 || lanes->credit[i] > lanes->credit[first]))
             first = i;
     }
     lanes->credit[first] -= total;

@@ -1,5 +1,5 @@
 --[[ job_cancel: jobs are dropped when they are claimed, at once where they wait under a key; runners ask those that run to stop.
-KEYS    1 cancelled  lockstep:{queue}:cancelled   zset, id or '@key' -> expiry, ms
+KEYS    1 cancelled  lockstep:{queue}:cancelled   zset, id, or '@<fence>' of a run -> expiry, ms
         2 control    lockstep:{queue}:control     hash, cancel_serial: runners look when it has changed
         3 keys       lockstep:{queue}:keys        hash, key -> state (lib/keyed.lua)
         4 bodies     lockstep:{queue}:bodies      hash, key -> newest waiting envelope
@@ -19,6 +19,7 @@ local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 --@include lib/count.lua
 
+local RUN_MS = 600000                        -- by then its runner has asked, or lost it
 local new, dropped, runs = 0, 0, 0
 for i = 4, #ARGV do new = new + redis.call('ZADD', cancelled, ms + ttl, ARGV[i]) end
 if key ~= '' then
@@ -28,13 +29,14 @@ if key ~= '' then
   if (word == 'running' or word == 'changed') and redis.call('ZSCORE', workers, worker) then
     runs = 1
     redis.call('HSET', keys, key, 'running ' .. worker .. ' ' .. under)
-    new = new + redis.call('ZADD', cancelled, ms + ttl, '@' .. key)
+    new = new + redis.call('ZADD', cancelled, ms + math.min(ttl, RUN_MS), '@' .. under)  -- this run, no later one of the key
   else
     redis.call('HDEL', keys, key)            -- a pointer that is left is surplus
   end
   count('cancelled', dropped)
 end
-if ARGV[3] == '1' and redis.call('GET', status) ~= 'running' then redis.call('SET', status, 'cancelled', 'XX', 'KEEPTTL') end
+local stands = ARGV[3] == '1' and redis.call('GET', status)
+if stands == 'pending' or stands == 'retrying' then redis.call('SET', status, 'cancelled', 'KEEPTTL') end
 local old = redis.call('ZRANGEBYSCORE', cancelled, '-inf', ms, 'LIMIT', 0, 64)
 if #old > 0 then redis.call('ZREM', cancelled, unpack(old)) end
 redis.call('HINCRBY', control, 'cancel_serial', 1)

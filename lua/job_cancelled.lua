@@ -1,6 +1,6 @@
 --[[ job_cancelled: which of the jobs that a runner has in hand are to stop? Asked when cancel_serial has changed.
-KEYS    1 cancelled  lockstep:{queue}:cancelled   zset, id or '@key' -> expiry, ms
-ARGV    ids, '@key' for keys
+KEYS    1 cancelled  lockstep:{queue}:cancelled   zset, id, or '@<fence>' of a run -> expiry, ms
+ARGV    ids, and '@<fence>' of runs that were claimed by key
 RETURNS {OK, ms, place in ARGV (from 1), ...}
 COST    O(ids)                          REPEAT  reads only ]]
 local cancelled = KEYS[1]

@@ -1,6 +1,6 @@
 --[[ key_heal: keys that wait without a pointer (somebody deleted it by hand) or run without a worker get one again, looked for while the
-lanes are empty, as then no pointer can be hiding there; places that no claim holds any more are given back, and an account that holds
-jobs stands in the ring. A slice a call.
+lanes are empty, as then no pointer can be hiding there; accounts have as many jobs running as slots says, and one that holds jobs stands
+in the ring. A slice a call.
 KEYS    1 pending_high  lockstep:{queue}:pending:high   list
         2 pending       lockstep:{queue}:pending        list
         3 pending_low   lockstep:{queue}:pending:low    list
@@ -11,7 +11,7 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high   list
         8 bodies        lockstep:{queue}:bodies         hash, key -> newest waiting envelope
         9 workers       lockstep:{queue}:workers        zset
         10 wake         lockstep:{queue}:wake           list of tokens
-        11 control      lockstep:{queue}:control        hash, heal_cursor
+        11 control      lockstep:{queue}:control        hash, cursors
         12 stats        lockstep:{queue}:stats          hash
         13 stats_ring   lockstep:{queue}:stats:ring     hash
         14 slots        lockstep:{queue}:slots          hash, fence -> account whose place it holds
@@ -79,14 +79,18 @@ end
 redis.call('HSET', control, 'limit_cursor', fields[1])
 
 -- An account that holds jobs is looked at some time.
-local from = '-'
+local from = redis.call('HGET', control, 'held_cursor') or '-'
 for _ = 1, tonumber(ARGV[2]) do
   local member = redis.call('ZRANGEBYLEX', held, from, '+', 'LIMIT', 0, 1)[1]
-  if not member then break end
+  if not member then
+    from = '-'
+    break
+  end
   local account = string.match(member, '^%S*')
   healed = healed + redis.call('ZADD', ring, 'NX', us, account)
   from = '(' .. account .. '!'
 end
+redis.call('HSET', control, 'held_cursor', from)
 if healed > 0 then
   count('healed', healed)
   if redis.call('EXISTS', wake) == 0 then redis.call('LPUSH', wake, '1') end

@@ -11,7 +11,7 @@ KEYS    1 pending_high  lockstep:{queue}:pending:high      list, envelope or '@k
         10 keys         lockstep:{queue}:keys              hash, key -> state (lib/keyed.lua)
         11 bodies       lockstep:{queue}:bodies            hash, key -> newest waiting envelope
         12 limits       lockstep:{queue}:limits            hash, budgets (lib/budget.lua)
-        13 cancelled    lockstep:{queue}:cancelled         zset, id or '@key' -> expiry, ms
+        13 cancelled    lockstep:{queue}:cancelled         zset, id, or '@<fence>' of a run -> expiry, ms
         14 fence        lockstep:{queue}:fence             string, last claim number
         15 wake         lockstep:{queue}:wake              list of tokens
         16 control      lockstep:{queue}:control           hash, paused, quiet/<place>, max_running, max_dead, cancel_serial
@@ -152,7 +152,13 @@ if settlements > 0 then
   local ends = {                             -- of a claim that is there
     retry = function(f, key, delay, envelope)
       local due = ms + tonumber(delay)
-      if key ~= '' then tool.later(key, worker, f, due, envelope) else redis.call('ZADD', delayed, due, envelope) end
+      if key == '' then
+        redis.call('ZADD', delayed, due, envelope)
+      elseif redis.call('ZREM', cancelled, '@' .. f) == 1 then
+        tool.done(key, worker, f)            -- cancelled before its worker heard of it
+      else
+        tool.later(key, worker, f, due, envelope)
+      end
     end,
     back = function(f, key, envelope)
       local lane = tool.lanes[tool.lane_of(envelope)]

@@ -1,5 +1,5 @@
-/* What repairs itself: keys that wait without a pointer (somebody deleted it by hand), places that no
- * claim holds, accounts that nobody looks at (lua/key_heal.lua). Runners ask now and then. */
+/* What repairs itself: keys that wait without a pointer (somebody deleted it by hand), running
+ * counts of accounts that differ from slots, accounts that nobody looks at (lua/key_heal.lua). Runners ask now and then. */
 #ifndef LS_QUEUE_HEAL_H
 #define LS_QUEUE_HEAL_H
 

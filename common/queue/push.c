@@ -213,22 +213,26 @@ void ls_cancelled_build(struct ls_cmd *cmd, const struct ls_keys *keys)
     ls_cmd_puts(cmd, keys->cancelled);
 }
 
-void ls_cancelled_add(struct ls_cmd *cmd, char at, struct ls_span name)
+void ls_cancelled_add(struct ls_cmd *cmd, struct ls_span id)
 {
-    char text[LS_KEY_SIZE + 1];
-    int length = snprintf(text, sizeof text, "%s%.*s", at ? "@" : "", LS_SPAN_ARG(name));
+    ls_cmd_span(cmd, id);
+}
 
-    ls_cmd_add(cmd, text, (size_t)length);
+void ls_cancelled_add_run(struct ls_cmd *cmd, int64_t fence)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "@%lld", (long long)fence);
+    ls_cmd_puts(cmd, text);
 }
 
 void ls_cancel_forget_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span id,
-                            struct ls_span key)
+                            int64_t fence)
 {
     ls_cmd_start(cmd, "ZREM");
     ls_cmd_puts(cmd, keys->cancelled);
-    ls_cmd_span(cmd, id);
-    if (key.length)
-        ls_cancelled_add(cmd, '@', key);
+    ls_cancelled_add(cmd, id);
+    ls_cancelled_add_run(cmd, fence);
 }
 
 void ls_status_build(struct ls_cmd *cmd, const char *key, const char *state, int64_t ttl_ms)

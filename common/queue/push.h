@@ -81,7 +81,7 @@ struct ls_cancel {
     struct ls_span key;     /* also what waits or runs under this key; {0}: none */
     int64_t ttl_ms;         /* 0 = LS_CANCEL_TTL_MS: longer than any job is scheduled ahead */
     const char *status_key; /* of the only id: says "cancelled" from now on, if the job has one and
-                             * does not run; NULL: none */
+                             * waits; NULL: none */
 };
 void ls_cancel_build(struct ls_cmd *cmd, const struct ls_keys *keys,
                      const struct ls_cancel *cancel);
@@ -93,14 +93,15 @@ struct ls_cancelled {
 int ls_cancel_parse(const struct ls_reply *reply, struct ls_cancelled *cancelled,
                     struct ls_err *err);
 
-/* For runners: which of these (ids, or '@key') are cancelled? At most LS_CANCELLED_MAX. Reply
+/* For runners: which of these (ids, runs of a key) are cancelled? At most LS_CANCELLED_MAX. Reply
  * {OK, ms, place, ...}: places from 1, from item 2 of the reply on. */
 #define LS_CANCELLED_MAX 1000
 void ls_cancelled_build(struct ls_cmd *cmd, const struct ls_keys *keys);
-/* A cancelled job has ended: its tombstones may go. key may be {0}. */
+void ls_cancelled_add(struct ls_cmd *cmd, struct ls_span id);
+void ls_cancelled_add_run(struct ls_cmd *cmd, int64_t fence);
+/* A cancelled job has ended: its tombstones may go. */
 void ls_cancel_forget_build(struct ls_cmd *cmd, const struct ls_keys *keys, struct ls_span id,
-                            struct ls_span key);
-void ls_cancelled_add(struct ls_cmd *cmd, char at, struct ls_span name);
+                            int64_t fence);
 
 /* SET status:<id> <state> PX ttl; for runners, beside the turn. */
 void ls_status_build(struct ls_cmd *cmd, const char *status_key, const char *state, int64_t ttl_ms);

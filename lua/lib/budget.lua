@@ -20,8 +20,8 @@ local budgets = {}
 local function budget_emit(budget)           -- us a request, 0 = no limit; and the burst
   local rate, burst = budget.rate, budget.burst
   local said, most, ends = string.match(budget.learned or '', '^(%S+) (%d+) (%d+)$')
-  if said and tonumber(ends) > ms then
-    said, most = tonumber(said), tonumber(most)
+  if said then
+    said, most, budget.ends = tonumber(said), tonumber(most), tonumber(ends)
     if said > 0 and (rate == 0 or said < rate) then rate = said end
     if most > 0 and (budget.rate == 0 or most < burst) then burst = most end
   end
@@ -38,6 +38,11 @@ local function budget_of(account)
     level = tonumber(found[4] or '0') or 0, costs = found[5], concurrency = tonumber(found[6] or '0') or 0,
     running = tonumber(found[7] or '0') or 0, rule = found[8], breaker = found[9], learned = found[10],
     taken = 0, level_dirty = false, breaker_dirty = false}
+  local ends = string.match(budget.learned or '', '(%d+)$')
+  if ends and tonumber(ends) <= ms then      -- what was learned is forgotten, and what was to be paid by it: that may be years
+    redis.call('HDEL', limits, account .. '/learned')
+    budget.learned, budget.level, budget.level_dirty = false, us, true
+  end
   budget_emit(budget)
   if budget.level < us then budget.level = us end
   budgets[account] = budget
@@ -67,8 +72,8 @@ local function budget_admit(account, kind, paid)
   if budget.concurrency > 0 and budget.running >= budget.concurrency then return 'full' end
   local cost = (paid or budget.emit == 0) and 0 or budget_cost(budget, kind)
   if cost > 0 then
-    local at = budget.level + (cost - budget.most) * budget.emit
-    if at > us + AHEAD then return 'wait', at - AHEAD end
+    local at = budget.level + math.min(cost - budget.most, 0) * budget.emit  -- one that costs more than the burst is owed for
+    if at > us + AHEAD then return 'wait', math.min(at - AHEAD, budget.ends and budget.ends * 1000 or at) end
     budget_pay(budget, cost)
     if at > us then return 'reserve', math.ceil(at / 1000) end
   end

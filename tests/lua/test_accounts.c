@@ -119,6 +119,46 @@ static void cost__keyed_job__pays_by_its_kind_too(void **state)
     assert_in_range(level_ms("a"), 600, 700);
 }
 
+static void cost__beyond_the_burst__goes_when_the_budget_is_level_and_is_owed(void **state)
+{
+    join("w");
+    set_rate("a", 10, 2, "big=40");
+    push_raw(keys.pending, job("a", "big"));
+    push_raw(keys.pending, job("a", "t"));
+    take_turn(NULL, "w", 2, &got);
+    assert_int_equal(got.count, 1);
+    assert_non_null(strstr(got.at[0].envelope, "big"));
+    assert_in_range(level_ms("a"), 3900, 4000);
+}
+
+static void learned__forgotten__and_what_was_owed_by_it(void **state)
+{
+    join("w");
+    set_rate("a", 10, 2, "");
+    redis_text("HSET", keys.limits, "a/learned", "0.000000001 1 1000", "a/next",
+               "9000000000000000", NULL);
+    push_jobs("a", 1);
+    take_turn(NULL, "w", 1, &got);
+    assert_int_equal(got.count, 1);
+    assert_in_range(level_ms("a"), 0, 100);
+    assert_int_equal(redis_int("HEXISTS", keys.limits, "a/learned", NULL), 0);
+}
+
+static void learned__years_a_request__is_looked_at_when_it_is_forgotten(void **state)
+{
+    join("w");
+    push_jobs("a", 2);
+    take_turn(NULL, "w", 1, &got);
+    ls_turn_learn(&turn, span("a"), 0.000000001, 1, -1);
+    ack_all();
+    take_turn(&turn, "w", 1, &got);
+    assert_int_equal(got.count, 1); /* the first one pays for years */
+    push_jobs("a", 1);
+    take_turn(NULL, "w", 1, &got);
+    assert_int_equal(got.count, 0);
+    assert_true(got.has_due && got.next_due_ms <= 3600000);
+}
+
 static void spend__less_or_more_than_prepaid__is_given_back_or_owed(void **state)
 {
     join("w");
@@ -595,12 +635,14 @@ static void cancel__of_a_running_job__is_told_by_the_serial_and_ends_as_stopped(
     const struct ls_span ids[] = {LS_SPAN("1")};
     struct ls_cancelled cancelled;
     const struct ls_reply *reply;
+    int64_t run;
 
     join("w");
     push_raw(keys.pending, make(NULL, "1", NULL, NULL));
     push_keyed("k", make(NULL, "2", "k", NULL), 0);
     take_turn(NULL, "w", 2, &got);
     assert_int_equal(got.cancel_serial, 0);
+    run = got.at[1].fence;
     ls_cancel_build(&cmd, &keys, &(struct ls_cancel){.ids = ids, .count = 1, .key = span("k")});
     assert_int_equal(ls_cancel_parse(send_cmd(), &cancelled, NULL), 0);
     assert_true(cancelled.running);
@@ -612,9 +654,9 @@ static void cancel__of_a_running_job__is_told_by_the_serial_and_ends_as_stopped(
         assert_int_equal(after.cancel_serial, 1);
     }
     ls_cancelled_build(&cmd, &keys);
-    ls_cancelled_add(&cmd, 0, span("other"));
-    ls_cancelled_add(&cmd, 0, span("1"));
-    ls_cancelled_add(&cmd, '@', span("k"));
+    ls_cancelled_add(&cmd, span("other"));
+    ls_cancelled_add(&cmd, span("1"));
+    ls_cancelled_add_run(&cmd, run);
     reply = send_cmd();
     assert_int_equal(reply->count, 4);
     assert_int_equal(ls_reply_int(ls_reply_item(reply, 2), 0), 2);
@@ -625,9 +667,70 @@ static void cancel__of_a_running_job__is_told_by_the_serial_and_ends_as_stopped(
     assert_int_equal(got.settled, 2);
     assert_string_equal(redis_text("HGET", keys.stats, "stopped", NULL), "2");
     assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, NULL), 0);
-    ls_cancel_forget_build(&cmd, &keys, ids[0], span("k"));
+    ls_cancel_forget_build(&cmd, &keys, ids[0], run);
     send_cmd();
     assert_int_equal(redis_int("EXISTS", keys.cancelled, NULL), 0);
+}
+
+static int64_t cancel_run(const char *key)
+{
+    int64_t run;
+
+    push_keyed(key, make(NULL, "1", key, NULL), 0);
+    take_turn(NULL, "w", 1, &got);
+    run = got.at[0].fence;
+    ls_cancel_build(&cmd, &keys, &(struct ls_cancel){.key = span(key)});
+    send_cmd();
+    return run;
+}
+
+static void cancel__of_a_run__does_not_hold_for_the_next_of_its_key(void **state)
+{
+    join("w");
+    ls_turn_ack(&turn, cancel_run("k"), span("k")); /* it had ended before its runner heard */
+    take_turn(&turn, "w", 0, NULL);
+    push_keyed("k", make(NULL, "2", "k", NULL), 0);
+    take_turn(NULL, "w", 1, &got);
+    assert_int_equal(got.count, 1);
+    ls_cancelled_build(&cmd, &keys);
+    ls_cancelled_add(&cmd, span("2"));
+    ls_cancelled_add_run(&cmd, got.at[0].fence);
+    assert_int_equal(send_cmd()->count, 2);
+}
+
+static void cancel__of_a_run_that_fails_meanwhile__is_no_retry(void **state)
+{
+    int64_t run;
+
+    join("w");
+    run = cancel_run("k");
+    ls_turn_retry(&turn, run, span("k"), 10, span(got.at[0].envelope));
+    take_turn(&turn, "w", 0, NULL);
+    assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, keys.delayed, keys.cancelled, NULL),
+                     0);
+}
+
+static void cancel__of_an_ended_job__leaves_its_state(void **state)
+{
+    const struct ls_span ids[] = {LS_SPAN("1")};
+    static const char *const stays[] = {"done", "dead", "running"};
+
+    for (size_t i = 0; i < 3; i++) {
+        redis_text("SET", "lockstep:{default}:status:1", stays[i], NULL);
+        ls_cancel_build(&cmd, &keys,
+                        &(struct ls_cancel){.ids = ids,
+                                            .count = 1,
+                                            .status_key = "lockstep:{default}:status:1"});
+        send_cmd();
+        assert_string_equal(redis_text("GET", "lockstep:{default}:status:1", NULL), stays[i]);
+    }
+    redis_text("SET", "lockstep:{default}:status:1", "pending", NULL);
+    ls_cancel_build(
+        &cmd, &keys,
+        &(struct ls_cancel){
+            .ids = ids, .count = 1, .status_key = "lockstep:{default}:status:1"});
+    send_cmd();
+    assert_string_equal(redis_text("GET", "lockstep:{default}:status:1", NULL), "cancelled");
 }
 
 static void cancel__of_a_waiting_key__drops_its_body_at_once(void **state)
@@ -656,6 +759,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(cost__of_the_kind__is_prepaid),
         TEST(cost__keyed_job__pays_by_its_kind_too),
+        TEST(cost__beyond_the_burst__goes_when_the_budget_is_level_and_is_owed),
+        TEST(learned__forgotten__and_what_was_owed_by_it),
+        TEST(learned__years_a_request__is_looked_at_when_it_is_forgotten),
         TEST(spend__less_or_more_than_prepaid__is_given_back_or_owed),
         TEST(spend__turn_sent_twice__counts_once),
         TEST(held__far_behind_the_budget__waits_unpaid_and_rates_take_effect_soon),
@@ -680,6 +786,9 @@ int main(void)
         TEST(quiet__process__claims_nothing_and_settles),
         TEST(note__how_far__is_there_until_the_claim_ends),
         TEST(cancel__of_a_running_job__is_told_by_the_serial_and_ends_as_stopped),
+        TEST(cancel__of_a_run__does_not_hold_for_the_next_of_its_key),
+        TEST(cancel__of_a_run_that_fails_meanwhile__is_no_retry),
+        TEST(cancel__of_an_ended_job__leaves_its_state),
         TEST(cancel__of_a_waiting_key__drops_its_body_at_once),
     };
     int failed = cmocka_run_group_tests(tests, harness_open, harness_close);

@@ -29,13 +29,6 @@ void cancel_fini(struct seat *seat)
     seat->question = NULL;
 }
 
-static void add(struct seat *seat, struct ls_question *question, const struct ls_run *run, char at,
-                struct ls_span name)
-{
-    ls_cancelled_add(&seat->runner->cmd, at, name);
-    question->fences[question->count++] = run->fence;
-}
-
 /* About those that were not asked about since it changed; nothing when there are none. */
 static void ask(struct seat *seat, int64_t serial)
 {
@@ -48,9 +41,12 @@ static void ask(struct seat *seat, int64_t serial)
         if (run->asked_serial == serial || run->cancelled)
             continue;
         run->asked_serial = serial;
-        add(seat, question, run, 0, run->envelope.id);
-        if (run->keyed)
-            add(seat, question, run, '@', run->envelope.key);
+        ls_cancelled_add(&seat->runner->cmd, run->envelope.id);
+        question->fences[question->count++] = run->fence;
+        if (!run->keyed)
+            continue;
+        ls_cancelled_add_run(&seat->runner->cmd, run->fence);
+        question->fences[question->count++] = run->fence;
     }
     if (question->count == 0) {
         free(question);

@@ -143,6 +143,7 @@ static bool prepare(struct ls_run *run, const struct ls_claim *claim)
     ls_buf_add(&run->bytes, claim->envelope.data, claim->envelope.length);
     if (ls_envelope_scan(&run->envelope, run->bytes.data, run->bytes.length, &err) < 0 ||
         (!run->envelope.canonical && make_canonical(run, &err) < 0)) {
+        run->spent = -1; /* whether it paid is not known */
         settle_malformed(run, claim, &err);
         return false;
     }

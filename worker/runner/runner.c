@@ -87,13 +87,13 @@ static void on_deadlines(uv_timer_t *timer)
             struct ls_run *next = run->next;
             if (run->stop_ms && run->stop_ms <= now) {
                 run_cut(run);
-            } else if (run->deadline_ms && run->deadline_ms <= now) {
+            } else if (!run->stop_ms && run->deadline_ms && run->deadline_ms <= now) {
                 run_time_out(run);
             } else {
-                if (run->stop_ms)
-                    runner_watch_deadline(runner, run->stop_ms);
-                if (run->deadline_ms)
-                    runner_watch_deadline(runner, run->deadline_ms);
+                int64_t ends = run->stop_ms ? run->stop_ms : run->deadline_ms;
+
+                if (ends)
+                    runner_watch_deadline(runner, ends);
             }
             run = next;
         }

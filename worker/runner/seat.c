@@ -145,12 +145,25 @@ void seat_begin(struct seat *seat)
     ls_redis_send(runner->redis, &runner->cmd, 0, on_joined, seat);
 }
 
+/* Redis refused the script before it ran. */
+static bool wrote_nothing(const struct ls_err *err)
+{
+    static const char *const words[] = {"MISCONF", "READONLY", "LOADING", "OOM"};
+
+    for (size_t i = 0; i < LS_COUNT(words); i++)
+        if (strcmp(err->reason, words[i]) == 0)
+            return true;
+    return false;
+}
+
 static void refused(struct seat *seat, const struct ls_err *err)
 {
     if (err->code == LS_E_UNSUPPORTED) {
         runner_fatal(seat->runner, err);
         return;
     }
+    if (wrote_nothing(err))
+        seat->sent_join = false; /* no claim can lie under this name */
     if (err->code != LS_E_LOST && err->code != LS_E_NETWORK)
         ls_log(LS_LOG_WARN, "worker.join_failed", "cannot join queue '%s': %s", seat->keys.queue,
                err->text);

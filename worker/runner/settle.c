@@ -201,8 +201,7 @@ void settle_drop(struct ls_run *run)
     ls_turn_drop(ending(run), run->fence, key_of(run));
     settled(run);
     set_end(run, "cancelled", NULL, NULL);
-    ls_cancel_forget_build(seat_extra(run->seat), &run->seat->keys, run->envelope.id,
-                           run->envelope.key);
+    ls_cancel_forget_build(seat_extra(run->seat), &run->seat->keys, run->envelope.id, run->fence);
 }
 
 static void park(struct ls_run *run, const struct ls_retry *retry, const struct ls_err *err)

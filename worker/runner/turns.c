@@ -98,16 +98,24 @@ void seat_take_turn(struct seat *seat)
     move_counters(seat, &batch->turn);
     crowd_report(&seat->crowd, runner->config, &batch->turn, ls_clock_mono_ms());
     options.claim = claims_wanted(seat);
-    options.order = lanes_next(&seat->lanes, seat->config, ls_clock_mono_ms(), order);
+    if (options.claim > 0) /* one that takes nothing is no lane's turn */
+        options.order = lanes_next(&seat->lanes, seat->config, ls_clock_mono_ms(), order);
     options.account_count = crowd_list(seat->crowd, options.share, accounts, LS_TURN_ACCOUNTS_MAX);
-    for (size_t i = 0; i < batch->extra_count; i++)
-        ls_redis_send(runner->redis, &batch->extras[i], 0, NULL, NULL);
     ls_turn_build(&batch->turn, &runner->cmd, &seat->keys, &options);
     seat->asked = options.claim;
     seat->in_flight = true;
     seat->idle = false;
     seat->sent_boot_ms = ls_clock_boot_ms();
     ls_redis_send(runner->redis, &runner->cmd, runner->config->lease_ms * 2 / 3, on_turn, seat);
+}
+
+/* States and results of what the confirmed turn settled: none is told of a claim that was not ours. */
+static void send_extras(struct seat *seat)
+{
+    struct batch *batch = seat->batches;
+
+    for (size_t i = 0; i < batch->extra_count; i++)
+        ls_redis_send(seat->runner->redis, &batch->extras[i], 0, NULL, NULL);
 }
 
 /* Somebody took our claims, or forgot us: nothing in hand is ours. */
@@ -201,6 +209,7 @@ static void on_turn(void *arg, const struct ls_reply *reply, const struct ls_err
     seat->in_flight = false;
     seat->asked = 0;
     seat->failures = 0;
+    send_extras(seat);
     batch_drop(seat);
     seat->confirmed_boot_ms = seat->sent_boot_ms;
     seat_saw_clock(seat, result.ms);

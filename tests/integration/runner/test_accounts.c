@@ -239,6 +239,8 @@ static void cancel__running_job__is_asked_then_cut(void **state)
     assert_true(wait_text("GET", KEY("status:rude"), NULL, "cancelled"));
     assert_true(wait_text("GET", KEY("result:polite"), NULL, "{\"state\":\"cancelled\"}"));
     assert_true(wait_counter(redis, "asked", 2, 8000));
+    for (int i = 0; i < 200 && test_redis_int(redis, "ZCARD", KEY("cancelled"), NULL); i++)
+        usleep(10000);
     assert_int_equal(test_redis_int(redis, "ZCARD", KEY("cancelled"), NULL), 0);
     assert_int_equal(running_claims(redis), 1);
     assert_int_equal(counter(redis, "dead") + counter(redis, "retried"), 0);

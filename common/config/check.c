@@ -100,6 +100,20 @@ static bool written(const struct check *check, const char *section, const char *
     return !ls_yaml_is_null(ls_yaml_get(ls_yaml_get(node, name, NULL), key, NULL));
 }
 
+static void check_costs(struct check *check, const struct ls_config_account *account)
+{
+    for (size_t i = 0; i < account->cost_count; i++) {
+        const char *kind = account->costs[i].name, *near = ls_kind_nearest(kind);
+
+        if (ls_config_kind_known(check->config, kind, strlen(kind)))
+            continue;
+        ls_config_warn(check->report, place(check, "accounts", account->name, "costs"),
+                       "'costs' names the kind '%s', which nobody serves here", kind);
+        if (near)
+            ls_config_hint(check->report, "did you mean '%s'?", near);
+    }
+}
+
 static void check_accounts(struct check *check)
 {
     for (size_t i = 0; i < check->config->account_count; i++) {
@@ -113,6 +127,7 @@ static void check_accounts(struct check *check)
         if (account->breaker.open_ms > account->breaker.cap_ms)
             ls_config_error(check->report, place(check, "accounts", account->name, "breaker"),
                             "'open' of the breaker is longer than its 'cap'");
+        check_costs(check, account);
         /* Asked of the file, not of the values: a value that could not be read was reported
          * already. */
         if (!written(check, "accounts", account->name, "consumer_key") !=

@@ -4,6 +4,7 @@
 
 #define CONFLICT_ROUNDS 3
 #define THROTTLED_DEFAULT_MS 5000    /* a peer that names no time */
+#define THROTTLED_MIN_MS 1000        /* "0" is a rounded second, or a clock that differs */
 #define PARK_MAX_MS (3600 * 1000LL)  /* whatever a peer names */
 #define AUTH_PARK_MS (3600 * 1000LL) /* then one job finds out whether it was mended */
 #define STORE_MIN_MS 200
@@ -84,6 +85,8 @@ struct ls_retry ls_retry_decide(const struct ls_retry_policy *given,
 
         if (wait < 0)
             wait = failure->klass == LS_CLASS_AUTH ? AUTH_PARK_MS : THROTTLED_DEFAULT_MS;
+        if (wait < THROTTLED_MIN_MS)
+            wait = THROTTLED_MIN_MS;
         if (wait > PARK_MAX_MS)
             wait = PARK_MAX_MS;
         retry.action = failure->has_account ? LS_RETRY_PARK : LS_RETRY_LATER;

@@ -182,7 +182,6 @@ static void finish(struct command *command)
     struct ls_err err = LS_ERR_INIT;
     bool ok = WIFEXITED(command->status) && WEXITSTATUS(command->status) == 0;
 
-    kill(-command->pid, SIGKILL); /* what it left behind in its group */
     read_rest(command, &command->out);
     read_rest(command, &command->err);
     if (run && ok)
@@ -229,17 +228,32 @@ static void sweep(struct exec *exec)
     free(view.known);
 }
 
+/* As long as it is a zombie, its number names nobody else: so the group goes first. */
+static bool has_ended(struct command *command)
+{
+    siginfo_t info = {0};
+
+    if (waitid(P_PID, (id_t)command->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
+        if (errno != ECHILD)
+            return false;
+        command->status = SIGKILL; /* a handler's wait() took it: how it ended is unknown */
+        return true;
+    }
+    if (info.si_pid != command->pid)
+        return false;
+    kill(-command->pid, SIGKILL); /* what it left behind in its group */
+    return waitpid(command->pid, &command->status, 0) == command->pid;
+}
+
 static void reap(struct exec *exec)
 {
     struct command *command = exec->commands;
 
     while (command) {
         struct command *next = command->next;
-        int status;
-        if (waitpid(command->pid, &status, WNOHANG) == command->pid) {
-            command->status = status;
+
+        if (has_ended(command))
             finish(command);
-        }
         command = next;
     }
 }
@@ -541,8 +555,8 @@ static void begin(void *self, struct ls_run *run)
 
 static void signal_group(struct command *command, int number)
 {
-    kill(-command->pid, number);
-    kill(command->pid, number); /* should it not have come to setsid yet */
+    if (kill(-command->pid, number) < 0)
+        kill(command->pid, number); /* it has not come to setsid yet */
 }
 
 static void ask_stop(void *self, struct ls_run *run)

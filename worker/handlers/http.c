@@ -289,6 +289,7 @@ static void deliver(struct ls_run *run, struct plan *plan)
                           .body_length = plan->body.length,
                           .timeout_ms = left_ms > 0 ? left_ms : 1,
                           .refuse_private = tools->config && tools->config->http.refuse_private,
+                          .sends = &delivery->sends,
                           .max_response_bytes = ANSWER_BYTES},
                       on_answer, delivery);
 }
@@ -300,6 +301,7 @@ static void begin(void *self, struct ls_run *run)
 
     if (!ls_run_may_write(run)) {
         ls_fail(&err, LS_E_CANCELLED, "no word from redis for too long");
+        ls_run_spent(run, 0);
         ls_run_fail(run, &err);
         return;
     }

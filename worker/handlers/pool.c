@@ -302,6 +302,7 @@ static void on_deadline(void *arg)
     forget(job);
     ls_fail(&err, LS_E_LOST, "job timeout: not done after %s",
             ls_duration_format(text, sizeof(text), job->kind->timeout_ms));
+    snprintf(err.reason, sizeof(err.reason), "job_timeout");
     ls_run_fail(run, &err);
 }
 
@@ -386,7 +387,8 @@ static void finish(struct job *job)
 static void on_async(uv_async_t *async)
 {
     struct ls_pool *pool = async->data;
-    int bound = pool->count; /* a handler that tells without end holds nobody up */
+    /* A handler that tells without end holds nobody up; one without threads wakes nobody. */
+    int bound = pool->count > 0 ? pool->count : 1;
     struct job *job;
     bool returned;
 
@@ -468,6 +470,9 @@ int ls_pool_close(struct ls_pool **pointer)
         return 0;
     pthread_mutex_lock(&pool->lock);
     pool->closed = true;
+    for (; pool->posted; pool->posted = pool->posted->next_posted) /* nobody takes them any more */
+        pool->posted->posted = false;
+    pool->last_posted = NULL;
     pthread_cond_broadcast(&pool->answered);
     pthread_mutex_unlock(&pool->lock);
     leave_running(pool);

@@ -66,8 +66,14 @@ struct ls_sync *ls_sync_of_run(const struct ls_run *run, const json_t *data, con
 
     if (name) {
         sync = ls_engine_sync(engine, name);
-        if (!sync)
+        if (!sync) {
             ls_fail(err, LS_E_PERMANENT, "no sync is named '%.100s'", name);
+        } else if (!ls_span_is(span, sync->mapping->account)) { /* whose budget pays? */
+            ls_fail(err, LS_E_PERMANENT, "sync '%.100s' is not of account '%.*s'", name,
+                    LS_SPAN_ARG(span));
+            ls_hint(err, "push the job with \"account\":\"%s\"", sync->mapping->account);
+            sync = NULL;
+        }
         return sync;
     }
     if (!entity) {

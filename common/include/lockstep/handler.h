@@ -267,8 +267,8 @@ static inline int lockstep_run_ok(struct lockstep_run *run)
     return lockstep_run_end(run, &ending);
 }
 
-/* Tried again when the queue's backoff says so, but not before delay_ms; until its max_attempts or
- * max_age makes it dead. */
+/* Tried again when the queue's backoff says so, but not before delay_ms (an hour at most); until its
+ * max_attempts or max_age makes it dead. */
 LOCKSTEP_HANDLER_FORMAT(3, 4)
 static inline int lockstep_run_retry(struct lockstep_run *run, int64_t delay_ms, const char *format,
                                      ...)
@@ -295,7 +295,8 @@ static inline int lockstep_run_permanent(struct lockstep_run *run, const char *f
     return result;
 }
 
-/* The other side asks for delay_ms of patience (below 0: it names none). */
+/* The other side asks for delay_ms of patience (below 0: it names none; between a second and an
+ * hour). */
 LOCKSTEP_HANDLER_FORMAT(3, 4)
 static inline int lockstep_run_throttled(struct lockstep_run *run, int64_t delay_ms,
                                          const char *format, ...)

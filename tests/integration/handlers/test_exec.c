@@ -181,10 +181,7 @@ static const char *letter(struct fixture *fixture)
 
 static const char *result_of(struct fixture *fixture, const char *id)
 {
-    char key[128];
-
-    snprintf(key, sizeof(key), KEY("result:%s"), id);
-    return test_redis_text(fixture->redis, "GET", key, NULL);
+    return result_of_job(fixture->redis, id);
 }
 
 static bool has_result(void *arg)

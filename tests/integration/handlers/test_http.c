@@ -64,16 +64,18 @@ static void push_for_result(struct fixture *fixture, const char *id, const char 
 
 static const char *result_of(struct fixture *fixture, const char *id)
 {
-    char key[128];
-
-    snprintf(key, sizeof(key), KEY("result:%s"), id);
-    return test_redis_text(fixture->redis, "GET", key, NULL);
+    return result_of_job(fixture->redis, id);
 }
 
 static bool has_learnt(void *arg)
 {
     return strncmp(test_redis_text(arg, "HGET", KEY("limits"), "shop/learned", NULL), "5 100 ",
                    6) == 0;
+}
+
+static bool has_rate(void *arg)
+{
+    return test_redis_int(arg, "HEXISTS", KEY("limits"), "shop/rate", NULL) == 1;
 }
 
 static void http__result__has_status_and_body(void **state)
@@ -127,6 +129,34 @@ static void http__what_answers_say_of_a_budget__is_learnt(void **state)
     assert_int_equal(stop(fixture), 0);
 }
 
+/* Ahead of now by what is paid for, in ms. */
+static double owed_ms(struct fixture *fixture)
+{
+    return strtod(test_redis_text(fixture->redis, "EVAL",
+                                  "local t = redis.call('TIME'); local n = redis.call('HGET', "
+                                  "KEYS[1], 'shop/next'); return tostring((n or 0) / 1000 - t[1] * "
+                                  "1000 - t[2] / 1000)",
+                                  "1", KEY("limits"), NULL),
+                  NULL);
+}
+
+static void http__what_was_sent__is_paid_for(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->runner = test_runner_start(
+        fixture->redis->url, "accounts: {shop: {platform: woocommerce, url: 'http://127.0.0.1:1', "
+                             "rate: 0.01, burst: 10}}\n");
+    assert_true(test_wait(has_rate, fixture->redis, 8000));
+    push_http(fixture->redis, test_http_url(fixture->http), "/x", ",\"account\":\"shop\"");
+    push_http(fixture->redis, test_http_url(fixture->http), "/x", ",\"account\":\"shop\"");
+    push_http(fixture->redis, "ftp:", "/nowhere", ",\"account\":\"shop\"");
+    assert_true(wait_counter(fixture->redis, "done", 2, 8000));
+    assert_true(wait_counter(fixture->redis, "dead", 1, 8000));
+    assert_in_range(owed_ms(fixture), 190000, 200000); /* 100 s a request: two of them */
+    assert_int_equal(stop(fixture), 0);
+}
+
 static void http__refuse_private__is_dead_at_once_and_named(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]", "10.1.2.3", "0x7f.1"};
@@ -174,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(http__result__has_status_and_body),
         TEST(http__what_answers_say_of_a_budget__is_learnt),
+        TEST(http__what_was_sent__is_paid_for),
         TEST(http__refuse_private__is_dead_at_once_and_named),
         TEST(http__refuse_private_and_a_proxy__says_that_it_is_not_used),
     };

@@ -126,22 +126,10 @@ static void push(struct fixture *fixture, const char *id, const char *kind, cons
     push_raw(fixture->redis, envelope);
 }
 
-static bool has_key(void *arg)
-{
-    const char **names = arg;
-
-    return test_redis_int((struct test_redis *)(void *)names[0], "EXISTS", names[1], NULL) == 1;
-}
-
 /* The result of a job that asked for it. */
 static const char *result_of(struct fixture *fixture, const char *id)
 {
-    static char key[128];
-    const char *names[] = {(const char *)fixture->redis, key};
-
-    snprintf(key, sizeof(key), KEY("result:%s"), id);
-    assert_true(test_wait(has_key, names, 8000));
-    return test_redis_text(fixture->redis, "GET", key, NULL);
+    return result_of_job(fixture->redis, id);
 }
 
 static const char *letter(struct fixture *fixture, const char *index)

@@ -40,6 +40,21 @@ static inline long long counter(struct test_redis *redis, const char *name)
     return strtoll(test_redis_text(redis, "HGET", KEY("stats"), name, NULL), NULL, 10);
 }
 
+/* The result of a job, which is told after its end has been counted; "(nil)" after a second. */
+static inline const char *result_of_job(struct test_redis *redis, const char *id)
+{
+    char key[192];
+    const char *text;
+
+    snprintf(key, sizeof(key), KEY("result:%s"), id);
+    for (int i = 0;; i++) {
+        text = test_redis_text(redis, "GET", key, NULL);
+        if (text[0] == '{' || i == 100)
+            return text;
+        usleep(10000);
+    }
+}
+
 static inline void push_raw(struct test_redis *redis, const char *envelope)
 {
     test_redis_command(redis, "RPUSH", KEY("pending"), envelope, NULL);

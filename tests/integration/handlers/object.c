@@ -171,6 +171,17 @@ static int chatter(struct lockstep_run *run, void *self)
     return lockstep_run_ok(run);
 }
 
+static int babble(struct lockstep_run *run, void *self)
+{
+    int heard = 0;
+
+    while (heard <= 0) { /* whatever it hears */
+        heard = lockstep_run_progress(run, 1, 2, NULL);
+        pause_ms(heard < 0 ? 1 : 0);
+    }
+    return lockstep_run_ok(run);
+}
+
 /* Finds the longest checkpoint that is taken, goes on with it, and tells how long it was. */
 static int grow(struct lockstep_run *run, void *self)
 {
@@ -304,6 +315,7 @@ const struct lockstep_handler lockstep_handlers[] = {
     LOCKSTEP_HANDLER("t-polite", polite),
     LOCKSTEP_HANDLER("t-stuck", stuck),
     LOCKSTEP_HANDLER("t-chatter", chatter),
+    LOCKSTEP_HANDLER("t-babble", babble),
     LOCKSTEP_HANDLER("t-grow", grow),
     LOCKSTEP_HANDLER("t-crash", crash),
     LOCKSTEP_HANDLER("t-fork", forker),

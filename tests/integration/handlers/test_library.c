@@ -362,6 +362,35 @@ static void handler__does_not_return__times_out_and_disturbs_nobody(void **state
     assert_int_equal(notes_of(fixture, "returned"), 0);
 }
 
+/* Of the thread that runs the loop, in ms. */
+static long loop_time_ms(pid_t pid)
+{
+    char path[64];
+    unsigned long long ns = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)pid, (int)pid);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%llu", &ns), 1);
+    fclose(file);
+    return (long)(ns / 1000000);
+}
+
+static void handler__tells_without_end__does_not_keep_the_loop_busy(void **state)
+{
+    struct fixture *fixture = *state;
+    long begun;
+
+    start(fixture, "handler_threads: 1\n", "t-babble:100ms");
+    push(fixture, "babble", "t-babble", "{}", ",\"max_attempts\":1");
+    assert_true(wait_log(fixture, "handler.left_behind"));
+    begun = loop_time_ms(fixture->runner->pid);
+    usleep(600000);
+    assert_true(loop_time_ms(fixture->runner->pid) - begun < 200);
+    assert_int_equal(stop(fixture), 0);
+}
+
 static void handler__returns_late__its_thread_is_used_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -616,6 +645,7 @@ int main(void)
         TEST(handler__more_jobs_than_threads__all_run),
         TEST(handler__does_not_return__times_out_and_disturbs_nobody),
         TEST(handler__returns_late__its_thread_is_used_again),
+        TEST(handler__tells_without_end__does_not_keep_the_loop_busy),
         TEST(handler__comes_back_after_it_was_left_behind__harms_nothing),
         TEST(handler__too_many_left_behind__the_process_asks_to_be_replaced),
         TEST(handler__told_before_its_deadline__ends_in_its_own_way),

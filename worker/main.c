@@ -251,7 +251,7 @@ static int run_until_empty(struct pool *pool, struct ls_master_settings *setting
     char text[32];
     int status;
 
-    until->deadline_ms = timeout_ms ? ls_clock_mono_ms() + timeout_ms : 0;
+    until->deadline_ms = timeout_ms ? ls_clock_mono_after_ms(timeout_ms) : 0;
     settings->until_empty = until;
     status = ls_master_run(settings);
     if (until->left[0])

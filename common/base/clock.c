@@ -35,14 +35,20 @@ int64_t ls_clock_wall_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
+int64_t ls_clock_mono_after_ms(int64_t ms)
+{
+    return ls_clock_mono_ms() + (ms < LS_DURATION_MAX_MS ? ms : LS_DURATION_MAX_MS);
+}
+
 const char *ls_clock_format(char out[LS_CLOCK_TEXT_SIZE], int64_t wall_ms)
 {
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm utc;
     char date[20];
 
-    gmtime_r(&seconds, &utc);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
+    out[0] = '\0';
+    if (!gmtime_r(&seconds, &utc) || !strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc))
+        return out;
     snprintf(out, LS_CLOCK_TEXT_SIZE, "%.19s.%03uZ", date, (unsigned)(wall_ms % 1000) % 1000);
     return out;
 }

@@ -11,7 +11,12 @@ int64_t ls_clock_mono_us(void);
 int64_t ls_clock_boot_ms(void);
 int64_t ls_clock_wall_ms(void);
 
-/* "2026-11-23T00:51:00.123Z" (24 characters and a NUL). */
+/* The longest time anybody may name, 3,650 days: far from where sums of times overflow. */
+#define LS_DURATION_MAX_MS (3650LL * 24 * 3600 * 1000)
+/* The monotonic clock in ms from now, at most LS_DURATION_MAX_MS ahead. */
+int64_t ls_clock_mono_after_ms(int64_t ms);
+
+/* "2026-11-23T00:51:00.123Z" (24 characters and a NUL); "" for a year that has not four digits. */
 #define LS_CLOCK_TEXT_SIZE 25
 const char *ls_clock_format(char out[LS_CLOCK_TEXT_SIZE], int64_t wall_ms);
 /* The inverse; 0 for anything else. */

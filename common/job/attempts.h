@@ -35,7 +35,8 @@ void ls_attempts_add(struct ls_buf *out, struct ls_span history, const struct ls
                      size_t room);
 
 /* The same for an envelope: afterwards envelope->history lies in `out` (which is emptied first, and
- * in which it did not lie before), or is {0} when the envelope would grow beyond LS_ENVELOPE_MAX. */
+ * in which it did not lie before), or is {0} when the envelope would grow beyond LS_ENVELOPE_MAX:
+ * what grows beside the history has LS_ENVELOPE_GROWTH to itself. */
 void ls_attempts_note(struct ls_buf *out, struct ls_envelope *envelope,
                       const struct ls_attempt *attempt);
 

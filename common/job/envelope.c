@@ -9,7 +9,6 @@
 #include "common/job/json.h"
 
 #define COUNT_MAX 1000000
-#define DURATION_MAX_MS (3650LL * 24 * 3600 * 1000)
 #define TIME_MAX_MS 100000000000000LL
 
 /* The canonical order: the first five, then the options in any order, priority last. */
@@ -82,7 +81,7 @@ int ls_envelope_scan(struct ls_envelope *envelope, const void *text, size_t leng
                         .canonical = true};
 
     *envelope = (struct ls_envelope){0};
-    if (length > LS_ENVELOPE_MAX) {
+    if (length > LS_ENVELOPE_MAX + LS_ENVELOPE_GROWTH) {
         ls_fail(err, LS_E_TOO_BIG, "the job has %zu bytes, %d are allowed", length,
                 LS_ENVELOPE_MAX);
         return ls_hint(err, "put big contents elsewhere and name the place in data");
@@ -354,10 +353,10 @@ static int take_duration(struct scan *scan, const char *name, struct ls_span val
     bool escaped;
 
     if (!ls_json_is_string(value, &inside, &escaped))
-        return take_int(scan, name, value, 1, DURATION_MAX_MS, out);
+        return take_int(scan, name, value, 1, LS_DURATION_MAX_MS, out);
     snprintf(text, sizeof text, "%.*s", LS_SPAN_ARG(inside));
     *out = inside.length < sizeof text ? ls_duration_parse(text) : -1;
-    if (*out < 1 || *out > DURATION_MAX_MS) {
+    if (*out < 1 || *out > LS_DURATION_MAX_MS) {
         ls_fail(scan->err, LS_E_INVALID, "'%s' must be a time above zero, not '%s'", name, text);
         return ls_hint(scan->err, "write \"30s\", \"5m\", \"6h\" or a number of ms");
     }
@@ -530,8 +529,8 @@ int ls_envelope_check(const struct ls_envelope *envelope, struct ls_err *err)
         if (spans[i].length && !ls_utf8_valid(spans[i].data, spans[i].length))
             return ls_fail(err, LS_E_USAGE, "'%s' is not UTF-8", names[i]);
     }
-    if (check_range("timeout", envelope->timeout_ms, DURATION_MAX_MS, err) < 0 ||
-        check_range("max_age", envelope->retry.max_age_ms, DURATION_MAX_MS, err) < 0 ||
+    if (check_range("timeout", envelope->timeout_ms, LS_DURATION_MAX_MS, err) < 0 ||
+        check_range("max_age", envelope->retry.max_age_ms, LS_DURATION_MAX_MS, err) < 0 ||
         check_range("max_attempts", envelope->retry.max_attempts, COUNT_MAX, err) < 0)
         return -1;
     if (envelope->data.length &&

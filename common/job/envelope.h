@@ -22,12 +22,15 @@
 #include "common/job/lane.h"
 #include "common/job/retry.h"
 
-#define LS_ENVELOPE_MAX (64 * 1024) /* bytes */
-#define LS_ENVELOPE_DEPTH 64        /* nested objects and arrays, the envelope's own included */
-#define LS_ACCOUNT_MAX 64           /* [a-z0-9._-] */
-#define LS_JOB_ID_MAX 128           /* printable ASCII without space, quote and backslash */
-#define LS_JOB_KEY_MAX 512          /* UTF-8 without quote, backslash and control characters */
-#define LS_KIND_MAX 64              /* [A-Za-z0-9._:-] */
+#define LS_ENVELOPE_MAX (64 * 1024) /* bytes, as a producer gives it and a handler may leave it */
+/* What lockstep itself may add to it afterwards: id, status, result, attempt, crashes,
+ * first_failed_at, and durations written as ms. */
+#define LS_ENVELOPE_GROWTH 256
+#define LS_ENVELOPE_DEPTH 64 /* nested objects and arrays, the envelope's own included */
+#define LS_ACCOUNT_MAX 64    /* [a-z0-9._-] */
+#define LS_JOB_ID_MAX 128    /* printable ASCII without space, quote and backslash */
+#define LS_JOB_KEY_MAX 512   /* UTF-8 without quote, backslash and control characters */
+#define LS_KIND_MAX 64       /* [A-Za-z0-9._:-] */
 #define LS_ENVELOPE_EXTRAS 8
 
 /* Zero means "not given" in every field, so a producer starts from {0} and fills what it has. */
@@ -59,11 +62,12 @@ struct ls_envelope {
 
 /* Scan. The spans point into text (or scratch) and live as long as it. 0, or -1 with LS_E_INVALID
  * (not an envelope: says what and where; err->reason is the kind of fault: "not_json", "no_kind",
- * "bad_key", ...) or LS_E_TOO_BIG; then *envelope is {0} but for kind, id, account and key if they
- * were readable before the fault. Durations (max_age, timeout,
- * backoff.base, backoff.cap) are ms as a number or text with a unit ("6h"). A known member given
- * twice is an error; so are "kind" beside "type" and a value outside its range. Free with
- * ls_envelope_fini. */
+ * "bad_key", ...) or LS_E_TOO_BIG (more than LS_ENVELOPE_MAX + LS_ENVELOPE_GROWTH); then *envelope
+ * is {0} but for kind, id, account and key if they were readable before the fault. Durations
+ * (max_age, timeout, backoff.base, backoff.cap) are ms as a number or text with a unit ("6h"). A
+ * known member given twice is an error; so are "kind" beside "type" and a value outside its range.
+ * Producers bound their jobs by LS_ENVELOPE_MAX (ls_envelope_check, or the length they read). Free
+ * with ls_envelope_fini. */
 int ls_envelope_scan(struct ls_envelope *envelope, const void *text, size_t length,
                      struct ls_err *err);
 void ls_envelope_fini(struct ls_envelope *envelope);

@@ -1,5 +1,6 @@
 #include "common/queue/mode.h"
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 int ls_push_mode_parse(struct ls_span word, enum ls_push_mode *mode, struct ls_err *err)
@@ -36,6 +37,11 @@ int ls_push_job_check(const struct ls_push_job *job, struct ls_err *err)
         if (times[i].ms < 0)
             return ls_fail(err, LS_E_USAGE, "a %s of %lld ms is negative", times[i].what,
                            (long long)times[i].ms);
+        if (times[i].ms > LS_DURATION_MAX_MS) {
+            ls_fail(err, LS_E_USAGE, "a %s of %lld ms is too long", times[i].what,
+                    (long long)times[i].ms);
+            return ls_hint(err, "at most %lld days", LS_DURATION_MAX_MS / (24 * 3600 * 1000LL));
+        }
     }
     if (!job->key.length && (job->mode != LS_PUSH_LATEST || job->debounce_ms)) {
         ls_fail(err, LS_E_USAGE,

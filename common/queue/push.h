@@ -73,13 +73,14 @@ struct ls_pushed {
 int ls_push_parse(const struct ls_reply *reply, struct ls_pushed *pushed, struct ls_err *err);
 
 /* Cancel jobs. Those that wait are dropped when they are claimed, at once where a key is named;
- * those that run are asked to stop by their runner. Ids are remembered until they are met. */
+ * those that run are asked to stop by their runner. Ids are remembered until they are met, at
+ * most for ttl_ms: a job pushed with one in that time is dropped. */
 #define LS_CANCEL_TTL_MS (30 * 24 * 3600 * 1000LL)
 struct ls_cancel {
     const struct ls_span *ids; /* at most LS_PUSH_MAX */
     size_t count;
     struct ls_span key;     /* also what waits or runs under this key; {0}: none */
-    int64_t ttl_ms;         /* 0 = LS_CANCEL_TTL_MS: longer than any job is scheduled ahead */
+    int64_t ttl_ms;         /* 0 = LS_CANCEL_TTL_MS; a job that is due later is not met by it */
     const char *status_key; /* of the only id: says "cancelled" from now on, if the job has one and
                              * waits; NULL: none */
 };

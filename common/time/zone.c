@@ -138,8 +138,9 @@ const char *ls_zone_format(const struct ls_zone *zone, int64_t ms, char out[LS_Z
     struct tm local;
     char text[20];
 
-    gmtime_r(&local_s, &local);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &local);
+    out[0] = '\0';
+    if (!gmtime_r(&local_s, &local) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &local))
+        return out;
     snprintf(out, LS_ZONE_TEXT_SIZE, "%.19s%c%02u:%02u", text, offset_s < 0 ? '-' : '+',
              east_minutes / 60 % 100, east_minutes % 60);
     return out;

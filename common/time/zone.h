@@ -35,7 +35,7 @@ struct ls_zone_stretch {
 /* The one that holds utc_s. O(log n), n = changes in the file. */
 struct ls_zone_stretch ls_zone_at(const struct ls_zone *zone, int64_t utc_s);
 
-/* "2026-03-29T03:00:00+02:00" and a NUL. Returns out. */
+/* "2026-03-29T03:00:00+02:00" and a NUL; "" for a year that has not four digits. Returns out. */
 #define LS_ZONE_TEXT_SIZE 26
 const char *ls_zone_format(const struct ls_zone *zone, int64_t ms, char out[LS_ZONE_TEXT_SIZE]);
 

@@ -1,4 +1,5 @@
 /* lockstep push: one job, or a file of them. */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -70,6 +71,10 @@ static int run(struct ls_cli *cli, int argc, char **argv)
     }
     if (words.id && !*words.id)
         return ls_cli_misused(cli, "'--id' is empty");
+    if (words.key && !*words.key)
+        return ls_cli_misused(cli, "'--key' is empty");
+    if (words.account && !*words.account)
+        return ls_cli_misused(cli, "'--account' is empty");
     if (argc != 1)
         return ls_cli_misused(cli, argc ? "more than one kind" : "which kind of job?");
     return push_one(cli, &words, argv[0]);
@@ -121,7 +126,10 @@ static int read_words(struct ls_cli *cli, const struct push_words *words, const 
     name = ls_cli_queue_for(cli, words->queue, words->account, err);
     if (!name || ls_keys_init(&one->queue.keys, name, err) < 0)
         return -1;
-    return words->at ? delay_until(cli, at, &one->job.delay_ms, err) : 0;
+    if (!words->at)
+        return 0;
+    return delay_until(cli, at, &one->job.delay_ms, err) < 0 ? -1
+                                                             : ls_push_job_check(&one->job, err);
 }
 
 static int read_envelope(struct ls_cli *cli, const struct push_words *words, const char *kind,
@@ -235,8 +243,9 @@ static int parse_time(const char *text, int64_t *wall_ms, struct ls_err *err)
         *wall_ms = (int64_t)timegm(&tm) * 1000;
         return 0;
     }
+    errno = 0;
     *wall_ms = strtoll(text, &digits_end, 10);
-    if (*text >= '1' && *text <= '9' && !*digits_end)
+    if (*text >= '1' && *text <= '9' && !*digits_end && !errno)
         return 0;
     ls_fail(err, LS_E_USAGE, "'--at' cannot be '%.60s'", text);
     return ls_hint(err, "a time in UTC, 2026-11-23T10:00:00Z, or ms since 1970");

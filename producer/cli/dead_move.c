@@ -352,7 +352,7 @@ static int pass(struct mover *mover, int64_t total, struct ls_progress *progress
                 continue;
             ls_fail(err, LS_E_CONFLICT, "somebody else moves the letters of queue '%s'",
                     mover->keys->queue);
-            return ls_hint(err, "run it again when he is done");
+            return ls_hint(err, "run it again when they are done");
         }
         changed = 0;
         note_turned(mover, moved.together);

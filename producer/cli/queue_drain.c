@@ -43,7 +43,7 @@ int ls_cli_queue_drain(struct ls_cli *cli, const char *name, const char *timeout
     }
     if (close_queue(&drain, reason, &err) < 0)
         return ls_cli_failed(cli, &err);
-    drain.deadline_ms = ls_clock_mono_ms() + timeout_ms;
+    drain.deadline_ms = ls_clock_mono_after_ms(timeout_ms);
     drained = watch(&drain, &err);
     if (drained < 0) {
         ls_hint(&err,

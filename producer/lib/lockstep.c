@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/config/config.h"
 
@@ -43,7 +44,9 @@ void lockstep_close(struct lockstep *ls)
 
 void lockstep_timeout(struct lockstep *ls, int64_t timeout_ms)
 {
-    ls->timeout_ms = timeout_ms > 0 ? timeout_ms : 0;
+    ls->timeout_ms = timeout_ms < 0                    ? 0
+                     : timeout_ms < LS_DURATION_MAX_MS ? timeout_ms
+                                                       : LS_DURATION_MAX_MS;
     ls_redis_sync_close(ls->redis);
     ls->redis = NULL;
 }
@@ -124,6 +127,32 @@ int ls_lib_connect(struct lockstep *ls, struct ls_err *err)
     ls->redis = ls_redis_sync_open(&url, &options, err);
     ls_redis_url_fini(&url);
     return ls->redis ? 0 : -1;
+}
+
+int ls_lib_repeat(struct lockstep *ls, const struct ls_cmd *cmd, const struct ls_reply **reply,
+                  struct ls_err *err)
+{
+    for (int attempt = 0;; attempt++) {
+        struct ls_err failure = LS_ERR_INIT;
+
+        if (ls_lib_connect(ls, &failure) == 0 &&
+            ls_redis_sync_send(ls->redis, cmd, reply, &failure) == 0)
+            return 0;
+        if (attempt > 0 || (failure.code != LS_E_LOST && failure.code != LS_E_NETWORK)) {
+            *err = failure;
+            return -1;
+        }
+    }
+}
+
+int ls_lib_read(struct lockstep *ls, const struct ls_cmd *cmd, const struct ls_reply **reply,
+                struct ls_err *err)
+{
+    if (ls_lib_repeat(ls, cmd, reply, err) == 0)
+        return 0;
+    if (err->code == LS_E_LOST)
+        err->code = LS_E_NETWORK;
+    return -1;
 }
 
 void ls_lib_disconnect_if_pending(struct lockstep *ls)

@@ -42,6 +42,13 @@ void ls_lib_begin(struct lockstep *ls);
 /* Keep the failure for lockstep_strerror. Returns -1. */
 int ls_lib_failed(struct lockstep *ls, const struct ls_err *err);
 int ls_lib_connect(struct lockstep *ls, struct ls_err *err);
+/* Send a command that may be done twice: once more where the connection was closed or is lost, as
+ * one is that died while nobody used it. */
+int ls_lib_repeat(struct lockstep *ls, const struct ls_cmd *cmd, const struct ls_reply **reply,
+                  struct ls_err *err);
+/* The same for one that only reads: a lost answer is LS_E_NETWORK, nothing was done. */
+int ls_lib_read(struct lockstep *ls, const struct ls_cmd *cmd, const struct ls_reply **reply,
+                struct ls_err *err);
 /* After a failure: answers that nobody reads must not meet the next call. */
 void ls_lib_disconnect_if_pending(struct lockstep *ls);
 /* The names of a queue (NULL: "default"), kept in the handle. */

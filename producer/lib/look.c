@@ -8,7 +8,6 @@
 #include "common/queue/push.h"
 #include "common/queue/stat.h"
 #include "producer/lib/lockstep_internal.h"
-#include "producer/lib/waiter.h"
 
 #define DEAD_SLICE 100 /* dead letters a trip */
 
@@ -31,19 +30,12 @@ int lockstep_queue_stat(struct lockstep *ls, const char *name, struct lockstep_q
         memcpy(stat, &full, stat->size < sizeof full ? stat->size : sizeof full);
         return 0;
     }
-    for (int attempt = 0; attempt < 2 && result < 0; attempt++) { /* reading repeats freely */
-        ls_queue_stat_build(&cmd, &queue->keys);
-        if (ls_lib_connect(ls, &err) == 0 && ls_redis_sync_send(ls->redis, &cmd, &reply, &err) == 0)
-            result = ls_queue_stat_parse(reply, &seen, &err);
-        if (result < 0 && err.code != LS_E_LOST && err.code != LS_E_NETWORK)
-            break;
-    }
+    ls_queue_stat_build(&cmd, &queue->keys);
+    if (ls_lib_read(ls, &cmd, &reply, &err) == 0)
+        result = ls_queue_stat_parse(reply, &seen, &err);
     ls_cmd_fini(&cmd);
-    if (result < 0) {
-        if (err.code == LS_E_LOST)
-            err.code = LS_E_NETWORK;
+    if (result < 0)
         return ls_lib_failed(ls, &err);
-    }
     full.depth = seen.pending_high + seen.pending + seen.pending_low + seen.held;
     full.held = seen.held;
     full.oldest_age_ms = seen.oldest_ms;
@@ -106,7 +98,7 @@ int64_t lockstep_dead_list(struct lockstep *ls, const char *name, int64_t offset
     queue = ls_lib_queue(ls, name, &err);
     if (queue && ls->inlined)
         return ls_inline_dead_list(ls->inlined, queue->keys.queue, offset, limit, cb, arg);
-    if (!queue || ls_lib_connect(ls, &err) < 0)
+    if (!queue)
         return ls_lib_failed(ls, &err);
     while (more && (limit <= 0 || given < limit)) {
         int64_t want = limit > 0 && limit - given < DEAD_SLICE ? limit - given : DEAD_SLICE;
@@ -114,9 +106,7 @@ int64_t lockstep_dead_list(struct lockstep *ls, const char *name, int64_t offset
         int64_t got = 0;
 
         ls_dead_list_build(&cmd, &queue->keys, offset, offset + want - 1);
-        if (ls_redis_sync_send(ls->redis, &cmd, &reply, &err) < 0) {
-            if (err.code == LS_E_LOST)
-                err.code = LS_E_NETWORK;
+        if (ls_lib_read(ls, &cmd, &reply, &err) < 0) {
             given = ls_lib_failed(ls, &err);
             break;
         }
@@ -149,6 +139,8 @@ int lockstep_result(struct lockstep *ls, const char *name, const char *id,
     struct ls_pusher_queue *queue;
     struct ls_outcome outcome = {0};
     struct ls_err err = LS_ERR_INIT;
+    const struct ls_reply *reply;
+    struct ls_cmd cmd = {0};
     int result = -1;
 
     ls_lib_begin(ls);
@@ -158,15 +150,12 @@ int lockstep_result(struct lockstep *ls, const char *name, const char *id,
     if (ls->inlined) {
         ls_inline_outcome(ls->inlined, queue->keys.queue, ls_span_of(id), &outcome);
         result = 0;
+    } else {
+        ls_outcome_build(&cmd, &queue->keys, ls_span_of(id));
+        if (ls_lib_read(ls, &cmd, &reply, &err) == 0)
+            result = ls_outcome_parse(reply, &outcome, &err);
+        ls_cmd_fini(&cmd);
     }
-    for (int attempt = 0; attempt < 2 && result < 0; attempt++) { /* reading repeats freely */
-        if (ls_lib_connect(ls, &err) == 0)
-            result = ls_wait(ls->redis, &queue->keys, ls_span_of(id), 0, &outcome, &err);
-        if (result < 0 && err.code != LS_E_LOST && err.code != LS_E_NETWORK)
-            break;
-    }
-    if (result < 0 && err.code == LS_E_LOST)
-        err.code = LS_E_NETWORK;
     ls_lib_give_outcome(ls, &outcome, ls_span_of(id), out);
     ls_outcome_fini(&outcome);
     if (result < 0)
@@ -192,15 +181,11 @@ static int cancel(struct lockstep *ls, const char *name, struct ls_span id, stru
         return ls_lib_failed(ls, &err);
     if (ls->inlined)
         return ls_inline_cancel(ls->inlined, queue->keys.queue, id, key);
-    for (int attempt = 0; attempt < 2 && result < 0; attempt++) { /* as often as one likes */
-        if (what.count)
-            what.status_key = ls_keys_status(&queue->keys, id, status);
-        ls_cancel_build(&cmd, &queue->keys, &what);
-        if (ls_lib_connect(ls, &err) == 0 && ls_redis_sync_send(ls->redis, &cmd, &reply, &err) == 0)
-            result = ls_cancel_parse(reply, &done, &err);
-        if (result < 0 && err.code != LS_E_LOST && err.code != LS_E_NETWORK)
-            break;
-    }
+    if (what.count)
+        what.status_key = ls_keys_status(&queue->keys, id, status);
+    ls_cancel_build(&cmd, &queue->keys, &what);
+    if (ls_lib_repeat(ls, &cmd, &reply, &err) == 0)
+        result = ls_cancel_parse(reply, &done, &err);
     ls_cmd_fini(&cmd);
     if (result < 0)
         return ls_lib_failed(ls, &err);

@@ -229,7 +229,10 @@ static int fill_job(struct push *push, const struct lockstep_job *job, struct ls
         return -1;
     if (job->id && *job->id && !out->key.length)
         out->id = ls_span_of(job->id);
-    return job->at_ms ? delay_until(push, job->at_ms, &out->delay_ms, err) : 0;
+    if (!job->at_ms)
+        return 0;
+    return delay_until(push, job->at_ms, &out->delay_ms, err) < 0 ? -1
+                                                                  : ls_push_job_check(out, err);
 }
 
 static int check_kind(const struct lockstep *ls, const char *kind, struct ls_err *err)
@@ -263,13 +266,9 @@ static int delay_until(struct push *push, int64_t at_ms, int64_t *delay_ms, stru
     if (push->ls->inlined)
         push->redis_ms = ls_inline_now_ms(push->ls->inlined);
     if (!push->redis_ms) {
-        if (ls_lib_connect(push->ls, err) < 0)
-            return -1;
         ls_cmd_start(&cmd, "TIME");
-        if (ls_redis_sync_send(push->ls->redis, &cmd, &reply, err) < 0) {
+        if (ls_lib_read(push->ls, &cmd, &reply, err) < 0) {
             ls_cmd_fini(&cmd);
-            if (err->code == LS_E_LOST) /* nothing was changed */
-                err->code = LS_E_NETWORK;
             return -1;
         }
         push->redis_ms = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000 +
@@ -298,15 +297,18 @@ static int send_all(struct push *push, struct ls_err *err)
 {
     if (push->ls->inlined)
         return take_inline(push, err);
-    for (int attempt = 0;; attempt++) {
+    for (bool lost = false, again = false;; again = true) {
         if (ls_lib_connect(push->ls, err) == 0 && send_rest(push, err) == 0)
             return 0;
-        if (attempt > 0)
+        if (lost && (err->code == LS_E_NETWORK || err->code == LS_E_TIMEOUT))
+            err->code = LS_E_LOST; /* the first try may have done it */
+        if (again)
             return -1;
         /* A connection that died while nobody used it shows only now. Nothing was done (NETWORK),
          * or doing it twice changes nothing. */
         if (err->code != LS_E_NETWORK && (err->code != LS_E_LOST || !repeatable(push)))
             return -1;
+        lost = err->code == LS_E_LOST;
     }
 }
 
@@ -338,13 +340,14 @@ static int send_rest(struct push *push, struct ls_err *err)
     return result;
 }
 
-/* Not a rejecting one: its first copy may be what rejects the second. */
+/* Of keyed ones only "latest": the first copy may be what rejects the second, or what it is dropped
+ * for, and the caller would be told that nothing of theirs is in. */
 static bool repeatable(const struct push *push)
 {
     for (size_t i = push->surely; i < push->count; i++) {
         const struct ls_push_job *job = &push->items[i].job;
 
-        if ((!job->key.length && !job->id.length) || job->mode == LS_PUSH_REJECT)
+        if (job->key.length ? job->mode != LS_PUSH_LATEST : !job->id.length)
             return false;
     }
     return true;
@@ -369,7 +372,10 @@ static int take_inline(struct push *push, struct ls_err *err)
             break;
         }
     }
-    return ls_inline_settle(push->ls, err);
+    if (ls_inline_settle(push->ls, err) < 0)
+        return -1;
+    ls_lib_begin(push->ls); /* a handler that used the handle left its own last failure there */
+    return 0;
 }
 
 static void refuse_rejected(const struct push *push, struct ls_err *err)

@@ -33,14 +33,24 @@ static struct ls_span keep(struct ls_pusher *pusher, struct ls_span span)
     return kept;
 }
 
+/* One call puts jobs without an id in before those with one, and keyed ones by one rule. */
+static bool alike(const struct ls_pusher *pusher, const struct ls_push_job *job)
+{
+    const struct ls_push_job *first = &pusher->jobs[0];
+
+    if (pusher->keyed != (job->key.length > 0))
+        return false;
+    return pusher->keyed ? ls_push_same_rule(first, job)
+                         : (first->id.length > 0) == (job->id.length > 0);
+}
+
 static bool fits(const struct ls_pusher *pusher, const struct ls_pusher_queue *queue,
                  const struct ls_push_job *job, const char *status_key)
 {
     if (!pusher->count)
         return true;
-    return pusher->queue == queue && pusher->keyed == (job->key.length > 0) &&
-           (!pusher->keyed || ls_push_same_rule(&pusher->jobs[0], job)) && !status_key &&
-           !*pusher->status_key && pusher->count < LS_PUSH_MAX &&
+    return pusher->queue == queue && alike(pusher, job) && !status_key && !*pusher->status_key &&
+           pusher->count < LS_PUSH_MAX &&
            pusher->bytes.length + job->envelope.length <= LS_PUSHER_BYTES;
 }
 

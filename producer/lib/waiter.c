@@ -32,7 +32,7 @@ static bool may_pass(const struct ls_err *err)
 int ls_wait(struct ls_redis_sync *redis, const struct ls_keys *keys, struct ls_span id,
             int64_t wait_ms, struct ls_outcome *outcome, struct ls_err *err)
 {
-    int64_t deadline_ms = ls_clock_mono_ms() + wait_ms, pause_ms = PAUSE_FIRST_MS;
+    int64_t deadline_ms = ls_clock_mono_after_ms(wait_ms), pause_ms = PAUSE_FIRST_MS;
 
     for (;;) {
         struct ls_err failure = LS_ERR_INIT;

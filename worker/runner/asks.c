@@ -8,7 +8,6 @@
 #include "common/job/json.h"
 #include "worker/runner/runner_internal.h"
 
-#define COUNTS_BYTES 256 /* what an envelope may grow by beside its data: attempts, crashes, ... */
 #define NOTE_BYTES 200
 
 void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length)
@@ -89,7 +88,7 @@ struct ls_span ls_run_data(const struct ls_run *run)
 
 size_t ls_run_data_room(const struct ls_run *run)
 {
-    size_t rest = run->bytes.length - run->envelope.data.length + COUNTS_BYTES;
+    size_t rest = run->bytes.length - run->envelope.data.length + LS_ENVELOPE_GROWTH;
 
     return rest < LS_ENVELOPE_MAX ? LS_ENVELOPE_MAX - rest : 0;
 }

@@ -283,8 +283,14 @@ static void on_deadline(void *arg)
 
     if (until->over)
         return;
+    /* The last look found nothing, only the second one would have come too late. */
+    if (until->up && until->empty_looks > 0 && !until->left.length) {
+        finish(until, "");
+        return;
+    }
     ls_buf_puts(&text, !until->up            ? "redis is away"
                        : until->found.length ? until->found.data
+                       : until->left.length  ? until->left.data
                                              : "the queues were not looked at yet");
     finish(until, text.data);
     ls_buf_fini(&text);

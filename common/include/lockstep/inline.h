@@ -28,6 +28,8 @@
  *   kinds ("http", ...) have no handler here: give one of your own to see what would be sent.
  * - Only the blocking form of handlers runs. A timeout is told to the handler but not enforced, and
  *   a handler that crashes takes the test down.
+ * - States do not expire. As in Redis, a job whose body a newer one of its key replaced keeps the
+ *   state it had ("pending"); the newer job speaks for the key.
  * - Accounts have no budgets, queues no bounds, and nothing is paused.
  *
  * Made for tests: what waits is searched from end to end. */

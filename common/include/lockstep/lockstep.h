@@ -15,8 +15,12 @@
  * runs out the process is ended by abort(), the one way in which the library ends it.
  *
  * A lost connection is opened anew by the next call. A push whose answer was lost is repeated once
- * by itself where that cannot double a job: where each job has a key or an id of the caller's. Else
- * it is LOCKSTEP_E_LOST and the caller decides.
+ * by itself where that cannot double a job: where each job has a key and mode "latest", or no key
+ * and an id of the caller's. Else it is LOCKSTEP_E_LOST and the caller decides. Repeated, by the
+ * library or the caller, a push of mode "latest" is one more push of its key: the body that comes
+ * last wins, also over one that another pushed in between, and a run that began in between is
+ * followed by another one with the same body. Without an id of the caller's each call of
+ * lockstep_push makes a job of its own, with an id of its own.
  *
  * Strings are UTF-8, ended by NUL. Calls return 0 or a count, or -1 and leave a sentence for
  * lockstep_strerror and a code for lockstep_errcode. The binary interface is stable within a
@@ -80,15 +84,16 @@ struct lockstep_job {
     /* The shop or site whose budget the job uses, [a-z0-9._-]; NULL: none. */
     const char *account;
     /* Jobs with the same key never run at the same time, and a newer one takes the place of one
-     * that waits. At most 512 bytes without quotes, backslashes and control characters; NULL: none.
-     */
+     * that waits: the newer job then speaks for the key, the one it replaced keeps the state it
+     * had ("pending") until that expires. At most 512 bytes without quotes, backslashes and control
+     * characters; NULL: none. */
     const char *key;
     /* At most 128 printable ASCII characters without space, quote and backslash. An id of the
      * caller's is taken once in 24 h (jobs with a key are not looked up). NULL: a new one is made.
      */
     const char *id;
     const char *priority; /* "high", "normal", "low"; NULL: normal */
-    int64_t delay_ms;     /* not before so long from now, by Redis' clock */
+    int64_t delay_ms;     /* not before so long from now, by Redis' clock; at most 3,650 days */
     int64_t at_ms;        /* not before this time, ms since 1970; not together with delay_ms */
     int64_t timeout_ms;   /* deadline of one run; 0: the handler's */
     int64_t max_attempts; /* 0: the queue's */
@@ -122,8 +127,8 @@ LOCKSTEP_API void lockstep_allow_kind(struct lockstep *ls, const char *kind);
 /* Put one job into its queue. 1: it is there. 0: nothing new: a job with this id of the caller's
  * was taken before, or one with the same key waits, and the mode says which of the two stays. -1:
  * failed. id_out (may be NULL, else LOCKSTEP_ID_SIZE bytes) gets the job's id. The job is checked
- * first: an unknown kind, priority or mode, a negative time, data that is no JSON, more than 64 KiB
- * are LOCKSTEP_E_USAGE. */
+ * first: an unknown kind, priority or mode, a time below zero or above 3,650 days, data that is no
+ * JSON, more than 64 KiB are LOCKSTEP_E_USAGE. */
 LOCKSTEP_API int lockstep_push(struct lockstep *ls, const struct lockstep_job *job, char *id_out);
 
 /* Put many in as few trips as possible, hundreds of thousands of jobs a second. All are checked
@@ -175,8 +180,9 @@ LOCKSTEP_API int lockstep_result(struct lockstep *ls, const char *queue, const c
 
 /* Cancel a job by its id, or whatever waits or runs of a key. A waiting one does not run: one with a
  * key is dropped at once, another when its turn comes. A running one is asked to stop and ends soon.
- * 1: cancelled. 0: it was before (by id), or there is none (by key). -1: failed. An id of a job that
- * has ended, or never was, is remembered for a day and harms nobody. */
+ * 1: cancelled. 0: it was before (by id), or there is none (by key). -1: failed. An id that no
+ * job has met yet is remembered for 30 days: a job pushed with it in that time is dropped, one that
+ * is due only later runs all the same. */
 LOCKSTEP_API int lockstep_cancel(struct lockstep *ls, const char *queue, const char *id);
 LOCKSTEP_API int lockstep_cancel_key(struct lockstep *ls, const char *queue, const char *key);
 

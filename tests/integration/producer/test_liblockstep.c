@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include <lockstep/lockstep.h>
 
+#include "tests/support/proxy.h"
 #include "tests/support/redis.h"
 
 static int setup(void **state)
@@ -83,14 +85,16 @@ static void push__delay_and_at__wait_in_delayed(void **state)
     struct test_redis *redis = *state;
     struct lockstep *ls = lockstep_open(redis->url);
     struct lockstep_job job = LOCKSTEP_JOB("noop", NULL);
+    char from[24], to[24];
 
     job.delay_ms = 60000;
     assert_int_equal(lockstep_push(ls, &job, NULL), 1);
     job.delay_ms = 0;
-    job.at_ms = 4102444800000; /* 2100 */
+    job.at_ms = (int64_t)time(NULL) * 1000 + 300 * 24 * 3600 * 1000LL;
     assert_int_equal(lockstep_push(ls, &job, NULL), 1);
-    assert_int_equal(test_redis_int(redis, "ZCOUNT", "lockstep:{default}:delayed", "4102444700000",
-                                    "4102444900000", NULL),
+    snprintf(from, sizeof from, "%lld", (long long)job.at_ms - 1000);
+    snprintf(to, sizeof to, "%lld", (long long)job.at_ms + 1000);
+    assert_int_equal(test_redis_int(redis, "ZCOUNT", "lockstep:{default}:delayed", from, to, NULL),
                      1);
     job.at_ms = 1000; /* long ago: now */
     assert_int_equal(lockstep_push(ls, &job, NULL), 1);
@@ -148,6 +152,9 @@ static void push__what_cannot_run__is_refused_with_a_reason(void **state)
     job.delay_ms = 5;
     job.at_ms = 5;
     refused(ls, &job, "both");
+    job = (struct lockstep_job)LOCKSTEP_JOB("noop", NULL);
+    job.at_ms = INT64_MAX;
+    refused(ls, &job, "is too long");
     memset(big, 'x', 70000);
     big[0] = big[69999] = '"';
     big[70000] = 0;
@@ -209,6 +216,24 @@ static void push_many__mixed_jobs__all_arrive_where_they_belong(void **state)
     lockstep_close(ls);
 }
 
+static void push_many__with_and_without_ids__keep_their_order(void **state)
+{
+    struct test_redis *redis = *state;
+    struct lockstep *ls = lockstep_open(redis->url);
+    struct lockstep_job jobs[3] = {LOCKSTEP_JOB("noop", "\"A\""), LOCKSTEP_JOB("noop", "\"B\""),
+                                   LOCKSTEP_JOB("noop", "\"C\"")};
+
+    jobs[1].id = "b";
+    assert_int_equal(lockstep_push_many(ls, jobs, 3, NULL, NULL), 3);
+    for (int i = 0; i < 3; i++) {
+        char at[2] = {(char)('0' + i), 0}, want[4] = {'"', (char)('A' + i), '"', 0};
+
+        assert_non_null(
+            strstr(test_redis_text(redis, "LINDEX", "lockstep:{default}:pending", at, NULL), want));
+    }
+    lockstep_close(ls);
+}
+
 static void push_many__one_bad_job__pushes_none(void **state)
 {
     struct test_redis *redis = *state;
@@ -236,7 +261,42 @@ static void push__redis_restarted_between_calls__connects_anew(void **state)
     test_redis_restart(redis);
     job.id = "b";
     assert_int_equal(lockstep_push(ls, &job, NULL), 1);
+    test_redis_kill(redis);
+    test_redis_restart(redis);
+    job.id = "c";
+    job.at_ms = 1;
+    assert_int_equal(lockstep_push(ls, &job, NULL), 1);
+    test_redis_kill(redis);
+    test_redis_restart(redis);
+    assert_int_equal(lockstep_dead_list(ls, NULL, 0, 0, NULL, NULL), 0);
     lockstep_close(ls);
+}
+
+/* The first push whose answer is lost is in: told as one that is dropped it would be a lie. */
+static void push__keep_whose_answer_is_lost__is_not_repeated(void **state)
+{
+    struct test_redis *redis = *state;
+    struct test_proxy *proxy =
+        test_proxy_start(redis->socket, &(struct test_proxy_plan){.cut_after_reply_bytes = 20000,
+                                                                  .cut_connections = 1});
+    struct lockstep *ls = lockstep_open(proxy->url);
+    struct lockstep_job job = LOCKSTEP_JOB("noop", NULL);
+    char key[16];
+    int result = 1;
+
+    job.key = key;
+    job.mode = "keep";
+    for (int i = 0; i < 4000 && result == 1; i++) {
+        snprintf(key, sizeof key, "k-%d", i);
+        result = lockstep_push(ls, &job, NULL);
+    }
+    assert_int_equal(result, -1);
+    assert_int_equal(lockstep_errcode(ls), LOCKSTEP_E_LOST);
+    assert_int_equal(lockstep_push(ls, &job, NULL), 0);
+    job.mode = NULL;
+    assert_int_equal(lockstep_push(ls, &job, NULL), 0);
+    lockstep_close(ls);
+    test_proxy_stop(proxy);
 }
 
 static void push__redis_away__says_so_and_works_again_later(void **state)
@@ -418,8 +478,10 @@ int main(void)
         TEST(push__what_cannot_run__is_refused_with_a_reason),
         TEST(push_many__thousands__keep_their_order_and_get_ids),
         TEST(push_many__mixed_jobs__all_arrive_where_they_belong),
+        TEST(push_many__with_and_without_ids__keep_their_order),
         TEST(push_many__one_bad_job__pushes_none),
         TEST(push__redis_restarted_between_calls__connects_anew),
+        TEST(push__keep_whose_answer_is_lost__is_not_repeated),
         TEST(push__redis_away__says_so_and_works_again_later),
         TEST(push__redis_silent__ends_within_the_deadline),
         TEST(push__a_full_queue__is_told_apart),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/job/envelope.h"
 #include "tests/integration/runner/common.h"
 #include "tests/support/http_server.h"
 #include "tests/support/runner.h"
@@ -139,6 +140,32 @@ static void runner__answers__decide_between_done_retry_and_dead(void **state)
     assert_int_equal(counter(fixture->redis, "retried"), 4);
     assert_int_equal(jobs_left(fixture->redis), 0);
     assert_int_equal(test_redis_int(fixture->redis, "LLEN", KEY("dead"), NULL), 6);
+}
+
+/* Id, attempt and the time of its first failure come on top of what was pushed. */
+static void runner__a_job_of_the_greatest_length__is_tried_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ls_buf text = {0};
+    const char *letter;
+
+    ls_buf_printf(
+        &text,
+        "{\"kind\":\"http\",\"max_attempts\":3,\"backoff\":{\"type\":\"fixed\",\"base\":20,"
+        "\"jitter\":\"none\"},\"data\":{\"url\":\"%s/status/503\",\"body\":\"",
+        test_http_url(fixture->http));
+    while (text.length < LS_ENVELOPE_MAX - 3)
+        ls_buf_putc(&text, 'a');
+    ls_buf_puts(&text, "\"}}");
+    assert_int_equal(text.length, 65536);
+    push_raw(fixture->redis, text.data);
+    ls_buf_fini(&text);
+    fixture->runner = test_runner_start(fixture->redis->url, NULL);
+    assert_true(wait_counter(fixture->redis, "dead", 1, 10000));
+    assert_int_equal(counter(fixture->redis, "retried"), 2);
+    letter = test_redis_text(fixture->redis, "LINDEX", KEY("dead"), "0", NULL);
+    assert_non_null(strstr(letter, "\"class\":\"transient\""));
+    assert_non_null(strstr(letter, "\"attempts\":3"));
 }
 
 static void runner__throttled_job__waits_for_retry_after(void **state)
@@ -454,6 +481,7 @@ int main(void)
         TEST(runner__string_body_and_signature__as_documented),
         TEST(runner__unusable_envelopes__lie_in_dead_byte_for_byte),
         TEST(runner__answers__decide_between_done_retry_and_dead),
+        TEST(runner__a_job_of_the_greatest_length__is_tried_again),
         TEST(runner__throttled_job__waits_for_retry_after),
         TEST(runner__account_throttled__parks_only_that_account),
         TEST(runner__timeout_of_a_job__ends_it_and_says_so),

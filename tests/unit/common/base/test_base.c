@@ -57,6 +57,15 @@ static void duration__units__add_up_and_nonsense_is_refused(void **state)
     assert_int_equal(ls_duration_parse(""), -1);
 }
 
+static void clock__a_time_without_end__stays_below_overflow(void **state)
+{
+    int64_t before_ms = ls_clock_mono_ms();
+
+    assert_true(ls_clock_mono_after_ms(5) - before_ms < 60000);
+    assert_true(ls_clock_mono_after_ms(INT64_MAX) - before_ms >= LS_DURATION_MAX_MS);
+    assert_true(ls_clock_mono_after_ms(INT64_MAX) - before_ms < LS_DURATION_MAX_MS + 60000);
+}
+
 static void clock__parse__is_the_inverse_of_format_and_takes_nothing_else(void **state)
 {
     static const char *const wrong[] = {
@@ -76,6 +85,9 @@ static void clock__parse__is_the_inverse_of_format_and_takes_nothing_else(void *
         ls_clock_format(text, times[i]);
         assert_true(ls_clock_parse(text, strlen(text)) == times[i]);
     }
+    assert_string_equal(ls_clock_format(text, 253402300799999), "9999-12-31T23:59:59.999Z");
+    assert_string_equal(ls_clock_format(text, 253402300800000), "");
+    assert_string_equal(ls_clock_format(text, INT64_MAX), "");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_true(ls_clock_parse(wrong[i], strlen(wrong[i])) == 0);
 }
@@ -111,6 +123,7 @@ int main(void)
         cmocka_unit_test(buf__json_string__escapes_controls_and_repairs_utf8),
         cmocka_unit_test(utf8__overlong_and_surrogates__are_refused),
         cmocka_unit_test(duration__units__add_up_and_nonsense_is_refused),
+        cmocka_unit_test(clock__a_time_without_end__stays_below_overflow),
         cmocka_unit_test(clock__parse__is_the_inverse_of_format_and_takes_nothing_else),
         cmocka_unit_test(base64__round_trip__and_bad_text_is_refused),
         cmocka_unit_test(hmac_sha256__rfc_4231_case_2),

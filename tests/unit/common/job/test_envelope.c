@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
+#include "common/job/dead.h"
 #include "common/job/envelope.h"
+#include "common/job/id.h"
 
 #define FULL                                                                                    \
     "{\"account\":\"shop-eu\",\"id\":\"01KATEST\",\"key\":\"shop-eu/product/l-12\",\"kind\":"   \
@@ -240,6 +242,10 @@ static void envelope__size_and_depth__are_bounded(void **state)
     assert_int_equal(text.length, LS_ENVELOPE_MAX);
     assert_int_equal(ls_envelope_scan(&envelope, text.data, text.length, &err), 0);
     ls_envelope_fini(&envelope);
+    while (text.length < LS_ENVELOPE_MAX + LS_ENVELOPE_GROWTH)
+        ls_buf_putc(&text, ' ');
+    assert_int_equal(ls_envelope_scan(&envelope, text.data, text.length, &err), 0);
+    ls_envelope_fini(&envelope);
     ls_buf_putc(&text, ' ');
     assert_int_equal(ls_envelope_scan(&envelope, text.data, text.length, &err), -1);
     assert_int_equal(err.code, LS_E_TOO_BIG);
@@ -260,6 +266,41 @@ static void envelope__size_and_depth__are_bounded(void **state)
     assert_non_null(strstr(err.text, "nested too deeply"));
     ls_envelope_fini(&envelope);
     ls_buf_fini(&text);
+}
+
+/* All that is added to a job after its push, each at its longest. */
+static void envelope__as_long_as_a_producers_may_be__has_room_for_what_is_added(void **state)
+{
+    struct ls_buf text = {0}, full = {0}, revived = {0};
+    struct ls_envelope envelope, again;
+    struct ls_dead letter = {0};
+    char id[LS_ID_SIZE];
+
+    ls_buf_puts(&text, "{\"kind\":\"x\",\"timeout\":\"3650d\",\"max_age\":\"3650d\",\"backoff\":"
+                       "{\"base\":\"3650d\",\"cap\":\"3650d\"},\"data\":\"");
+    while (text.length < LS_ENVELOPE_MAX - 2)
+        ls_buf_putc(&text, 'a');
+    ls_buf_puts(&text, "\"}");
+    assert_int_equal(text.length, LS_ENVELOPE_MAX);
+    assert_int_equal(ls_envelope_scan(&envelope, text.data, text.length, NULL), 0);
+    envelope.id = ls_span_of(ls_id_new(id));
+    envelope.status = envelope.result = true;
+    envelope.attempt = envelope.crashes = 1000000;
+    envelope.first_failed_at = 100000000000000;
+    ls_envelope_write(&full, &envelope);
+    assert_in_range(full.length, LS_ENVELOPE_MAX + 1, LS_ENVELOPE_MAX + LS_ENVELOPE_GROWTH);
+    assert_int_equal(ls_envelope_scan(&again, full.data, full.length, NULL), 0);
+    assert_int_equal(again.attempt, 1000000);
+    ls_envelope_fini(&again);
+    letter.job = (struct ls_span){full.data, full.length};
+    assert_int_equal(ls_dead_revive(&revived, &letter, NULL), 0);
+    assert_int_equal(ls_envelope_scan(&again, revived.data, revived.length, NULL), 0);
+    assert_int_equal(again.attempt, 0);
+    ls_envelope_fini(&again);
+    ls_envelope_fini(&envelope);
+    ls_buf_fini(&text);
+    ls_buf_fini(&full);
+    ls_buf_fini(&revived);
 }
 
 static void envelope__what_a_producer_filled_in__is_checked_by_name(void **state)
@@ -321,6 +362,7 @@ int main(void)
         cmocka_unit_test(envelope__malformed__has_its_kind_of_fault_as_reason),
         cmocka_unit_test(envelope__readable_head_of_a_malformed_one__is_kept_for_its_letter),
         cmocka_unit_test(envelope__size_and_depth__are_bounded),
+        cmocka_unit_test(envelope__as_long_as_a_producers_may_be__has_room_for_what_is_added),
         cmocka_unit_test(envelope__what_a_producer_filled_in__is_checked_by_name),
         cmocka_unit_test(lane__of_text_that_only_looks_like_a_priority__is_normal),
     };

@@ -99,6 +99,7 @@ static void zone__utc__needs_no_database(void **state)
     assert_true(ls_zone_at(zone, 0).begin_s == -LS_ZONE_EVER);
     assert_true(ls_zone_at(zone, 0).end_s == LS_ZONE_EVER);
     assert_string_equal(ls_zone_format(zone, 1774746000123, text), "2026-03-29T01:00:00+00:00");
+    assert_string_equal(ls_zone_format(zone, 253402300800000, text), ""); /* the year 10000 */
     ls_zone_free(zone);
     unsetenv("TZDIR");
 }

@@ -469,6 +469,9 @@ static void run__pushes_more__it_runs_afterwards(void **state)
 {
     assert_int_equal(push(*state, "push-more", NULL), 1);
     assert_string_equal(ran, "push-more:- work:\"pushed within\" ");
+    /* What failed within the run is not of this call. */
+    assert_string_equal(lockstep_strerror(*state), "");
+    assert_int_equal(lockstep_errcode(*state), LOCKSTEP_OK);
 }
 
 static void run__for_ever__is_ended_with_a_word(void **state)
@@ -605,6 +608,10 @@ static void push__what_does_not_fit_together__is_refused(void **state)
         {{.key = "k", .debounce_ms = 5, .delay_ms = 5}, "either a delay or a debounce"},
         {{.key = "k", .debounce_ms = -5}, "a debounce of -5 ms is negative"},
         {{.delay_ms = -1}, "a delay of -1 ms is negative"},
+        {{.delay_ms = 315360000001}, "a delay of 315360000001 ms is too long (at most 3650 days)"},
+        {{.key = "k", .debounce_ms = INT64_MAX}, "ms is too long"},
+        {{.key = "k", .debounce_ms = 1, .max_wait_ms = INT64_MAX}, "ms is too long"},
+        {{.at_ms = INT64_MAX}, "ms is too long"},
         {{.at_ms = -1}, "at_ms is negative"},
         {{.priority = "urgent"}, "unknown priority 'urgent'"},
         {{.timeout_ms = -1}, "'timeout' cannot be -1"},

@@ -106,6 +106,49 @@ static bool matches(const char *pattern, const char *line)
     return *line == '\0';
 }
 
+/* "key K", or an id */
+static void cancel(char *line)
+{
+    struct ls_cancel change = {0};
+    struct ls_span id;
+
+    if (strncmp(line, "key ", 4) == 0) {
+        change.key = span(line + 4);
+    } else {
+        id = span(line);
+        change.ids = &id;
+        change.count = 1;
+    }
+    ls_cancel_build(&cmd, &keys, &change);
+    send_cmd();
+}
+
+/* "shop-us rate 2 burst 4 concurrency 1 breaker 5": open for 30 s, at most 10 min */
+static void set_account(char *line)
+{
+    struct ls_limit_change change = LS_LIMIT_KEEP;
+    char *word, rule[40];
+
+    change.account = span(shell_word(&line));
+    while ((word = shell_word(&line)) != NULL) {
+        long value = strtol(shell_word(&line), NULL, 10);
+
+        if (strcmp(word, "rate") == 0) {
+            change.rate = (double)value;
+        } else if (strcmp(word, "burst") == 0) {
+            change.burst = (int)value;
+        } else if (strcmp(word, "concurrency") == 0) {
+            change.concurrency = value;
+        } else {
+            assert_string_equal(word, "breaker");
+            snprintf(rule, sizeof rule, "%ld 30000 600000", value);
+            change.rule = span(rule);
+        }
+    }
+    ls_limit_set_build(&cmd, &keys, &change);
+    send_cmd();
+}
+
 static void act(char *line)
 {
     char *verb = shell_word(&line);
@@ -144,6 +187,27 @@ static void act(char *line)
         char *key = shell_word(&line);
 
         push_keyed(key, line, 0);
+    } else if (strcmp(verb, "debounce") == 0) {
+        int64_t pause_ms = strtoll(shell_word(&line), NULL, 10);
+        int64_t most_ms = strtoll(shell_word(&line), NULL, 10);
+        char *key = shell_word(&line);
+
+        push_ruled(&(struct ls_push_job){.envelope = span(line),
+                                         .key = span(key),
+                                         .debounce_ms = pause_ms,
+                                         .max_wait_ms = most_ms});
+    } else if (strcmp(verb, "cancel") == 0) {
+        cancel(line);
+    } else if (strcmp(verb, "note") == 0) {
+        ls_turn_note(&turn, fence, span(line));
+        settle();
+    } else if (strcmp(verb, "account") == 0) {
+        set_account(line);
+    } else if (strcmp(verb, "failed") == 0) {
+        char *account = shell_word(&line);
+
+        ls_turn_report(&turn, span(account), 0, (int)strtol(line, NULL, 10));
+        take_turn(&turn, "web1-4711-a", 0, NULL);
     } else if (strcmp(verb, "park") == 0) {
         char *account = shell_word(&line), *ms = shell_word(&line);
         const struct ls_limit_change change = {.account = span(account),

@@ -30,7 +30,7 @@ struct ls_keys {
     const char *bodies;     /* HASH key -> newest waiting envelope */
     const char *limits;     /* HASH account/field -> value */
     const char *ids;        /* ZSET job id -> expiry, ms */
-    const char *cancelled;  /* ZSET job id -> expiry, ms */
+    const char *cancelled;  /* ZSET job id, or '@<fence>' of a run -> expiry, ms */
     const char *fence;      /* STRING, last claim number */
     const char *wake;       /* LIST of tokens; idle runners BLPOP it */
     const char *control;    /* HASH paused, bound, schema */

@@ -246,7 +246,7 @@ if due > 0 and due <= ms and promote > 0 then
       tool.append(tool.lane_of(item), item)
     end
   end
-  redis.call('ZREM', delayed, unpack(list))
+  if #list > 0 then redis.call('ZREMRANGEBYRANK', delayed, 0, #list - 1) end  -- they are its head; by name each would cost a search
   tool.flush()
   due = head(delayed)
 end
@@ -324,7 +324,7 @@ if (claim > 0 or share > 0) and blocked == 0 then
     if not has_reserved then return end
     local items = redis.call('ZRANGEBYSCORE', reserved, '-inf', ms, 'LIMIT', 0, claim - n)
     if #items == 0 then return end
-    redis.call('ZREM', reserved, unpack(items))
+    redis.call('ZREMRANGEBYRANK', reserved, 0, #items - 1)
     consider(items)
   end
   local function from_lane(lane)

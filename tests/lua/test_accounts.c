@@ -135,8 +135,8 @@ static void learned__forgotten__and_what_was_owed_by_it(void **state)
 {
     join("w");
     set_rate("a", 10, 2, "");
-    redis_text("HSET", keys.limits, "a/learned", "0.000000001 1 1000", "a/next",
-               "9000000000000000", NULL);
+    redis_text("HSET", keys.limits, "a/learned", "0.000000001 1 1000", "a/next", "9000000000000000",
+               NULL);
     push_jobs("a", 1);
     take_turn(NULL, "w", 1, &got);
     assert_int_equal(got.count, 1);
@@ -706,8 +706,8 @@ static void cancel__of_a_run_that_fails_meanwhile__is_no_retry(void **state)
     run = cancel_run("k");
     ls_turn_retry(&turn, run, span("k"), 10, span(got.at[0].envelope));
     take_turn(&turn, "w", 0, NULL);
-    assert_int_equal(redis_int("EXISTS", keys.keys, keys.bodies, keys.delayed, keys.cancelled, NULL),
-                     0);
+    assert_int_equal(
+        redis_int("EXISTS", keys.keys, keys.bodies, keys.delayed, keys.cancelled, NULL), 0);
 }
 
 static void cancel__of_an_ended_job__leaves_its_state(void **state)
@@ -718,17 +718,15 @@ static void cancel__of_an_ended_job__leaves_its_state(void **state)
     for (size_t i = 0; i < 3; i++) {
         redis_text("SET", "lockstep:{default}:status:1", stays[i], NULL);
         ls_cancel_build(&cmd, &keys,
-                        &(struct ls_cancel){.ids = ids,
-                                            .count = 1,
-                                            .status_key = "lockstep:{default}:status:1"});
+                        &(struct ls_cancel){
+                            .ids = ids, .count = 1, .status_key = "lockstep:{default}:status:1"});
         send_cmd();
         assert_string_equal(redis_text("GET", "lockstep:{default}:status:1", NULL), stays[i]);
     }
     redis_text("SET", "lockstep:{default}:status:1", "pending", NULL);
     ls_cancel_build(
         &cmd, &keys,
-        &(struct ls_cancel){
-            .ids = ids, .count = 1, .status_key = "lockstep:{default}:status:1"});
+        &(struct ls_cancel){.ids = ids, .count = 1, .status_key = "lockstep:{default}:status:1"});
     send_cmd();
     assert_string_equal(redis_text("GET", "lockstep:{default}:status:1", NULL), "cancelled");
 }

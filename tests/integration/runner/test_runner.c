@@ -11,44 +11,10 @@
 #include "common/base/clock.h"
 #include "common/job/envelope.h"
 #include "tests/integration/runner/common.h"
+#include "tests/integration/runner/fixture.h"
 #include "tests/support/http_server.h"
 #include "tests/support/runner.h"
 #include "worker/main.h"
-
-struct fixture {
-    struct test_redis *redis;
-    struct test_http *http;
-    struct test_runner *runner;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    fixture->redis = test_redis_start(NULL);
-    fixture->http = test_http_start();
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-
-    test_runner_kill(fixture->runner);
-    test_http_stop(fixture->http);
-    test_redis_stop(fixture->redis);
-    free(fixture);
-    return 0;
-}
-
-static int stop(struct fixture *fixture)
-{
-    int code = test_runner_stop(fixture->runner, 8000);
-
-    fixture->runner = NULL;
-    return code;
-}
 
 static bool served_some(void *arg)
 {

@@ -174,3 +174,12 @@ static size_t utf8_length(const unsigned char *s, size_t left)
     }
     return need;
 }
+
+size_t ls_utf8_cut(const char *text, size_t length, size_t max)
+{
+    if (length <= max)
+        return length;
+    while (max && ((unsigned char)text[max] & 0xc0) == 0x80)
+        max--;
+    return max;
+}

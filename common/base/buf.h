@@ -33,5 +33,7 @@ char *ls_buf_take(struct ls_buf *buf);
 
 /* Is it well-formed UTF-8 (no overlong forms, no surrogates)? */
 bool ls_utf8_valid(const char *text, size_t length);
+/* The length of the first `max` bytes at most, without a piece of a character at their end. */
+size_t ls_utf8_cut(const char *text, size_t length, size_t max);
 
 #endif

@@ -39,35 +39,19 @@ static struct entries read_entries(struct ls_span history)
     return entries;
 }
 
-static void put(struct ls_buf *out, const char *name, struct ls_span text)
-{
-    if (!text.length)
-        return;
-    ls_buf_printf(out, ",\"%s\":", name);
-    ls_buf_json_string(out, text.data, text.length);
-}
-
-/* Without a piece of a character at its end. */
-static struct ls_span cut(struct ls_span text, size_t max)
-{
-    if (text.length <= max)
-        return text;
-    text.length = max;
-    while (text.length && ((unsigned char)text.data[text.length] & 0xc0) == 0x80)
-        text.length--;
-    return text;
-}
-
 static void put_attempt(struct ls_buf *out, const struct ls_attempt *attempt)
 {
     char at[LS_CLOCK_TEXT_SIZE];
 
     ls_buf_printf(out, "{\"at\":\"%s\"", ls_clock_format(at, attempt->at_ms));
-    put(out, "class", attempt->klass);
+    ls_json_put_text(out, "class", attempt->klass);
     if (attempt->http_status)
         ls_buf_printf(out, ",\"status\":%d", attempt->http_status);
-    put(out, "code", attempt->code);
-    put(out, "error", cut(attempt->error, LS_ATTEMPTS_ERROR_MAX));
+    ls_json_put_text(out, "code", attempt->code);
+    ls_json_put_text(out, "error",
+                     (struct ls_span){attempt->error.data,
+                                      ls_utf8_cut(attempt->error.data, attempt->error.length,
+                                                  LS_ATTEMPTS_ERROR_MAX)});
     ls_buf_putc(out, '}');
 }
 

@@ -26,14 +26,6 @@ const char *ls_dead_group(char out[LS_GROUP_SIZE], struct ls_span kind, struct l
     return out;
 }
 
-static void put(struct ls_buf *out, const char *name, struct ls_span text)
-{
-    if (!text.length)
-        return;
-    ls_buf_printf(out, ",\"%s\":", name);
-    ls_buf_json_string(out, text.data, text.length);
-}
-
 static bool is_one_line(struct ls_span text)
 {
     return !memchr(text.data, '\n', text.length) && !memchr(text.data, '\r', text.length);
@@ -72,23 +64,23 @@ void ls_dead_write(struct ls_buf *out, const struct ls_dead *dead)
 
     ls_buf_reserve(out, dead->job.length + dead->history.length + dead->error.length + 512);
     ls_buf_puts(out, "{");
-    put(out, "id", dead->id);
-    put(out, "kind", dead->kind);
-    put(out, "account", dead->account);
-    put(out, "key", dead->key);
-    put(out, "error", dead->error);
-    put(out, "class", dead->klass);
-    put(out, "why", dead->why);
-    put(out, "code", dead->code);
+    ls_json_put_text(out, "id", dead->id);
+    ls_json_put_text(out, "kind", dead->kind);
+    ls_json_put_text(out, "account", dead->account);
+    ls_json_put_text(out, "key", dead->key);
+    ls_json_put_text(out, "error", dead->error);
+    ls_json_put_text(out, "class", dead->klass);
+    ls_json_put_text(out, "why", dead->why);
+    ls_json_put_text(out, "code", dead->code);
     if (dead->http_status)
         ls_buf_printf(out, ",\"http_status\":%d", dead->http_status);
     ls_buf_printf(out, ",\"attempts\":%d,\"crashes\":%d", dead->attempts, dead->crashes);
     ls_buf_printf(out, ",\"first_failed_at\":\"%s\",\"failed_at\":\"%s\"",
                   ls_clock_format(first, first_at), ls_clock_format(last, dead->failed_at));
-    put(out, "worker", dead->worker);
+    ls_json_put_text(out, "worker", dead->worker);
     if (dead->fence)
         ls_buf_printf(out, ",\"fence\":%lld", (long long)dead->fence);
-    put(out, "group", dead->group);
+    ls_json_put_text(out, "group", dead->group);
     if (dead->history.length && is_one_line(dead->history)) {
         ls_buf_puts(out, ",\"history\":");
         ls_buf_add(out, dead->history.data, dead->history.length);

@@ -405,6 +405,14 @@ bool ls_json_bool(struct ls_span value, bool *out)
     return *out || ls_span_is(value, "false");
 }
 
+void ls_json_put_text(struct ls_buf *out, const char *name, struct ls_span text)
+{
+    if (!text.length)
+        return;
+    ls_buf_printf(out, ",\"%s\":", name);
+    ls_buf_json_string(out, text.data, text.length);
+}
+
 bool ls_json_valid(const void *text, size_t length, int max_depth)
 {
     struct ls_json json;

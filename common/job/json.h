@@ -45,6 +45,9 @@ bool ls_json_is_string(struct ls_span value, struct ls_span *inside, bool *escap
 bool ls_json_int(struct ls_span value, int64_t *out);
 bool ls_json_bool(struct ls_span value, bool *out);
 
+/* Append ,"name":"text", the next text member of an object; nothing when text is empty. */
+void ls_json_put_text(struct ls_buf *out, const char *name, struct ls_span text);
+
 /* Is the whole text one value, with nothing but white space around it? */
 bool ls_json_valid(const void *text, size_t length, int max_depth);
 

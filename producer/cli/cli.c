@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -174,6 +176,24 @@ int64_t ls_cli_duration(const char *option, const char *text, struct ls_err *err
     return ms;
 }
 
+int ls_cli_time(const char *option, const char *text, int64_t *ms, struct ls_err *err)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    char *digits_end;
+
+    if (end && strcmp(end, "Z") == 0) {
+        *ms = (int64_t)timegm(&tm) * 1000;
+        return 0;
+    }
+    errno = 0;
+    *ms = strtoll(text, &digits_end, 10);
+    if (*text >= '1' && *text <= '9' && !*digits_end && !errno)
+        return 0;
+    ls_fail(err, LS_E_USAGE, "'%s' cannot be '%.60s'", option, text);
+    return ls_hint(err, "a time in UTC, 2026-11-23T10:00:00Z, or ms since 1970");
+}
+
 int ls_cli_number(const char *option, const char *text, int64_t low, int64_t high, int64_t *out,
                   struct ls_err *err)
 {
@@ -252,6 +272,21 @@ int ls_cli_send(struct ls_cli *cli, const struct ls_cmd *cmd, const struct ls_re
     struct ls_redis_sync *redis = ls_cli_redis(cli, err);
 
     return redis ? ls_redis_sync_send(redis, cmd, reply, err) : -1;
+}
+
+int ls_cli_redis_us(struct ls_cli *cli, int64_t *us, struct ls_err *err)
+{
+    const struct ls_reply *reply;
+    struct ls_cmd cmd = {0};
+    int result;
+
+    ls_cmd_start(&cmd, "TIME");
+    result = ls_cli_send(cli, &cmd, &reply, err);
+    if (result == 0)
+        *us = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000000 +
+              ls_reply_int(ls_reply_item(reply, 1), 0);
+    ls_cmd_fini(&cmd);
+    return result;
 }
 
 char *ls_cli_sibling(struct ls_cli *cli, const char *name)

@@ -77,6 +77,8 @@ void ls_cli_note(struct ls_cli *cli, const char *format, ...) __attribute__((for
 
 /* "10s" in ms; -1 with LS_E_USAGE naming the option. */
 int64_t ls_cli_duration(const char *option, const char *text, struct ls_err *err);
+/* "2026-11-23T10:00:00Z" or ms since 1970, in ms; below 0: before 1970. */
+int ls_cli_time(const char *option, const char *text, int64_t *ms, struct ls_err *err);
 /* A whole number in [low, high]. */
 int ls_cli_number(const char *option, const char *text, int64_t low, int64_t high, int64_t *out,
                   struct ls_err *err);
@@ -98,6 +100,8 @@ bool ls_cli_no_pool(const struct ls_redis_url *url, struct ls_err *err);
 /* One command, its reply borrowed until the next: ls_cli_redis and ls_redis_sync_send in one. */
 int ls_cli_send(struct ls_cli *cli, const struct ls_cmd *cmd, const struct ls_reply **reply,
                 struct ls_err *err);
+/* Redis' clock, us since 1970: by it jobs are due and letters are dated. */
+int ls_cli_redis_us(struct ls_cli *cli, int64_t *us, struct ls_err *err);
 /* The path of a program of ours: beside this binary, else by PATH. The caller frees. */
 char *ls_cli_sibling(struct ls_cli *cli, const char *name);
 

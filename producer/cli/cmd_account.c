@@ -69,21 +69,6 @@ static int run(struct ls_cli *cli, int argc, char **argv)
 
 /* ---- reading ---- */
 
-static int read_time(struct ls_cli *cli, int64_t *now_us, struct ls_err *err)
-{
-    const struct ls_reply *reply;
-    struct ls_cmd cmd = {0};
-    int result;
-
-    ls_cmd_start(&cmd, "TIME");
-    result = ls_cli_send(cli, &cmd, &reply, err);
-    ls_cmd_fini(&cmd);
-    if (result == 0)
-        *now_us = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000000 +
-                  ls_reply_int(ls_reply_item(reply, 1), 0);
-    return result;
-}
-
 static struct account *row_of(struct accounts *accounts, const char *queue, struct ls_span name)
 {
     struct account *row;
@@ -243,7 +228,7 @@ static int read_all(struct ls_cli *cli, struct accounts *accounts, struct ls_err
 
     if (ls_cli_queues(cli, &queues, err) < 0)
         return -1;
-    result = read_time(cli, &accounts->now_us, err);
+    result = ls_cli_redis_us(cli, &accounts->now_us, err);
     for (size_t i = 0; i < queues.count && result == 0; i++)
         result = read_queue(cli, queues.names[i], accounts, err);
     ls_cli_queues_free(&queues);

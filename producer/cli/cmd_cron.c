@@ -1,6 +1,5 @@
 /* lockstep cron: the schedules and their next ticks; try an expression; push a schedule's job now. */
 #include <string.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -51,22 +50,6 @@ static int run(struct ls_cli *cli, int argc, char **argv)
 }
 
 /* ---- how they stand ---- */
-
-/* By Redis' clock, which decides when a tick is due. */
-static int ask_time(struct ls_cli *cli, int64_t *ms, struct ls_err *err)
-{
-    const struct ls_reply *reply;
-    struct ls_cmd cmd = {0};
-    int result;
-
-    ls_cmd_start(&cmd, "TIME");
-    result = ls_cli_send(cli, &cmd, &reply, err);
-    if (result == 0)
-        *ms = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000 +
-              ls_reply_int(ls_reply_item(reply, 1), 0) / 1000;
-    ls_cmd_fini(&cmd);
-    return result;
-}
 
 static int ask_states(struct ls_cli *cli, const struct ls_schedules *schedules,
                       const struct ls_reply **reply, struct ls_err *err)
@@ -156,18 +139,18 @@ static int list(struct ls_cli *cli)
     const struct ls_config *config = ls_cli_config_public(cli, &err);
     const struct ls_reply *reply = NULL;
     struct ls_table *table;
-    int64_t now_ms = 0;
+    int64_t now_us = 0; /* by Redis' clock, which decides when a tick is due */
 
     if (!config || ls_schedules_make(&schedules, config, &err) < 0 ||
-        (schedules.count &&
-         (ask_time(cli, &now_ms, &err) < 0 || ask_states(cli, &schedules, &reply, &err) < 0))) {
+        (schedules.count && (ls_cli_redis_us(cli, &now_us, &err) < 0 ||
+                             ask_states(cli, &schedules, &reply, &err) < 0))) {
         ls_schedules_fini(&schedules);
         return ls_cli_failed(cli, &err);
     }
     table = ls_table_new(cli, columns, LS_COUNT(columns));
     for (size_t i = 0; i < schedules.count; i++)
         add_row(table, &schedules.items[i],
-                ls_cron_state_read(ls_reply_span(ls_reply_item(reply, i))), now_ms);
+                ls_cron_state_read(ls_reply_span(ls_reply_item(reply, i))), now_us / 1000);
     ls_table_print(table, "there are no schedules: add some under 'schedules'");
     ls_schedules_fini(&schedules);
     return LS_EXIT_OK;
@@ -175,20 +158,11 @@ static int list(struct ls_cli *cli)
 
 /* ---- trying an expression ---- */
 
-/* "2026-11-23T10:00:00Z" or ms since 1970. */
 static int parse_from(const char *text, int64_t *ms, struct ls_err *err)
 {
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    char *digits_end;
-
-    if (end && strcmp(end, "Z") == 0) {
-        *ms = (int64_t)timegm(&tm) * 1000;
-        if (*ms >= 0)
-            return 0;
-    }
-    *ms = strtoll(text, &digits_end, 10);
-    if (*text >= '1' && *text <= '9' && !*digits_end)
+    if (ls_cli_time("--from", text, ms, err) < 0)
+        return -1;
+    if (*ms >= 0)
         return 0;
     ls_fail(err, LS_E_USAGE, "'--from' cannot be '%.60s'", text);
     return ls_hint(err, "a time in UTC since 1970, 2026-11-23T10:00:00Z, or ms since 1970");

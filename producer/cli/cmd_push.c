@@ -1,7 +1,5 @@
 /* lockstep push: one job, or a file of them. */
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/mem.h"
 #include "common/job/envelope.h"
@@ -29,7 +27,6 @@ static int read_envelope(struct ls_cli *cli, const struct push_words *words, con
                          struct one *one, struct ls_err *err);
 static int read_times(const struct push_words *words, struct ls_push_job *job, struct ls_err *err);
 static int read_data(const char *text, struct ls_buf *data, struct ls_err *err);
-static int parse_time(const char *text, int64_t *wall_ms, struct ls_err *err);
 static int delay_until(struct ls_cli *cli, int64_t wall_ms, int64_t *delay_ms, struct ls_err *err);
 static int send_one(struct ls_cli *cli, struct one *one, struct ls_err *err);
 static bool has_arrived(struct ls_cli *cli, const struct one *one);
@@ -121,7 +118,8 @@ static int read_words(struct ls_cli *cli, const struct push_words *words, const 
         return ls_fail(err, LS_E_USAGE, "either '--at', or '--delay' or '--debounce'");
     if (words->mode && ls_push_mode_parse(ls_span_of(words->mode), &one->job.mode, err) < 0)
         return ls_wrap(err, "'--mode'");
-    if (ls_push_job_check(&one->job, err) < 0 || (words->at && parse_time(words->at, &at, err) < 0))
+    if (ls_push_job_check(&one->job, err) < 0 ||
+        (words->at && ls_cli_time("--at", words->at, &at, err) < 0))
         return -1;
     name = ls_cli_queue_for(cli, words->queue, words->account, err);
     if (!name || ls_keys_init(&one->queue.keys, name, err) < 0)
@@ -232,40 +230,14 @@ static int read_data(const char *text, struct ls_buf *data, struct ls_err *err)
     return count ? 0 : -1;
 }
 
-/* "2026-11-23T10:00:00Z" or ms since 1970. */
-static int parse_time(const char *text, int64_t *wall_ms, struct ls_err *err)
-{
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    char *digits_end;
-
-    if (end && strcmp(end, "Z") == 0) {
-        *wall_ms = (int64_t)timegm(&tm) * 1000;
-        return 0;
-    }
-    errno = 0;
-    *wall_ms = strtoll(text, &digits_end, 10);
-    if (*text >= '1' && *text <= '9' && !*digits_end && !errno)
-        return 0;
-    ls_fail(err, LS_E_USAGE, "'--at' cannot be '%.60s'", text);
-    return ls_hint(err, "a time in UTC, 2026-11-23T10:00:00Z, or ms since 1970");
-}
-
 /* By Redis' clock, which decides when a job is due. */
 static int delay_until(struct ls_cli *cli, int64_t wall_ms, int64_t *delay_ms, struct ls_err *err)
 {
-    const struct ls_reply *reply;
-    struct ls_cmd cmd = {0};
     int64_t now;
-    int result;
 
-    ls_cmd_start(&cmd, "TIME");
-    result = ls_cli_send(cli, &cmd, &reply, err);
-    ls_cmd_fini(&cmd);
-    if (result < 0)
+    if (ls_cli_redis_us(cli, &now, err) < 0)
         return -1;
-    now = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000 +
-          ls_reply_int(ls_reply_item(reply, 1), 0) / 1000;
+    now /= 1000;
     *delay_ms = wall_ms > now ? wall_ms - now : 0;
     return 0;
 }

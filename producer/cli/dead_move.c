@@ -441,28 +441,23 @@ static int write_line(struct mover *mover, const char *reason, struct ls_buf *ou
     const struct passwd *user = getpwuid(geteuid());
     char host[65] = "", at[LS_CLOCK_TEXT_SIZE];
     struct ls_buf by = {0}, which = {0};
-    const struct ls_reply *reply;
-    int result;
+    int64_t now_us;
 
-    ls_cmd_start(&mover->cmd, "TIME");
-    result = ls_cli_send(mover->cli, &mover->cmd, &reply, err);
-    if (result == 0) {
-        gethostname(host, sizeof host - 1);
-        ls_buf_printf(&by, "%s@%s", user ? user->pw_name : "somebody", host);
-        dead_select_describe(mover->select, &which);
-        ls_buf_printf(out, "{\"at\":\"%s\",\"by\":",
-                      ls_clock_format(at, ls_reply_int(ls_reply_item(reply, 0), 0) * 1000 +
-                                              ls_reply_int(ls_reply_item(reply, 1), 0) / 1000));
-        ls_buf_json_string(out, by.data, by.length);
-        ls_buf_puts(out, ",\"reason\":");
-        ls_buf_json_string(out, reason, strlen(reason));
-        ls_buf_puts(out, ",\"selection\":");
-        ls_buf_json_string(out, which.data, which.length);
-        ls_buf_printf(out, ",\"run\":\"%016llx\"", (unsigned long long)ls_rand_u64());
-    }
+    if (ls_cli_redis_us(mover->cli, &now_us, err) < 0)
+        return -1;
+    gethostname(host, sizeof host - 1);
+    ls_buf_printf(&by, "%s@%s", user ? user->pw_name : "somebody", host);
+    dead_select_describe(mover->select, &which);
+    ls_buf_printf(out, "{\"at\":\"%s\",\"by\":", ls_clock_format(at, now_us / 1000));
+    ls_buf_json_string(out, by.data, by.length);
+    ls_buf_puts(out, ",\"reason\":");
+    ls_buf_json_string(out, reason, strlen(reason));
+    ls_buf_puts(out, ",\"selection\":");
+    ls_buf_json_string(out, which.data, which.length);
+    ls_buf_printf(out, ",\"run\":\"%016llx\"", (unsigned long long)ls_rand_u64());
     ls_buf_fini(&by);
     ls_buf_fini(&which);
-    return result;
+    return 0;
 }
 
 static void on_signal(int number)

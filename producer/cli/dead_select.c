@@ -19,21 +19,14 @@ static int take_since(struct dead_select *select, struct ls_cli *cli, const char
                       struct ls_err *err)
 {
     int64_t ms = ls_cli_duration("--since", text, err);
-    const struct ls_reply *reply;
-    struct ls_cmd cmd = {0};
-    int result;
+    int64_t now_us;
 
-    if (ms < 0)
+    if (ms < 0 || ls_cli_redis_us(cli, &now_us, err) < 0)
         return -1;
-    ls_cmd_start(&cmd, "TIME"); /* letters bear Redis' time */
-    result = ls_cli_send(cli, &cmd, &reply, err);
-    if (result == 0)
-        select->since_ms = ls_reply_int(ls_reply_item(reply, 0), 0) * 1000 +
-                           ls_reply_int(ls_reply_item(reply, 1), 0) / 1000 - ms;
+    select->since_ms = now_us / 1000 - ms;
     if (select->since_ms < 1)
         select->since_ms = 1;
-    ls_cmd_fini(&cmd);
-    return result;
+    return 0;
 }
 
 int dead_select_init(struct dead_select *select, struct ls_cli *cli, const struct dead_words *words,

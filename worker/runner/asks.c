@@ -29,11 +29,8 @@ void ls_run_checkpoint(struct ls_run *run, const void *data, size_t length)
 /* One line, cut at a character. */
 void ls_run_progress(struct ls_run *run, int64_t done, int64_t total, const char *text)
 {
-    size_t length = text ? strlen(text) : 0;
+    size_t length = text ? ls_utf8_cut(text, strlen(text), NOTE_BYTES) : 0;
 
-    if (length > NOTE_BYTES)
-        for (length = NOTE_BYTES; length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80;)
-            length--;
     ls_buf_clear(&run->note);
     ls_buf_printf(&run->note, "%lld %lld ", (long long)done, (long long)total);
     for (size_t i = 0; i < length; i++)

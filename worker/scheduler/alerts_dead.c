@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/job/dead.h"
+#include "common/job/json.h"
 #include "common/queue/dead.h"
 #include "worker/scheduler/alerts_internal.h"
 
@@ -103,14 +104,8 @@ static void job_members(const struct alert_queue *queue, const char *fingerprint
         ls_buf_json_string(out, dead.id.data ? dead.id.data : "", dead.id.length);
         ls_buf_puts(out, ",\"kind\":");
         ls_buf_json_string(out, dead.kind.data ? dead.kind.data : "", dead.kind.length);
-        if (dead.account.length) {
-            ls_buf_puts(out, ",\"account\":");
-            ls_buf_json_string(out, dead.account.data, dead.account.length);
-        }
-        if (dead.key.length) {
-            ls_buf_puts(out, ",\"key\":");
-            ls_buf_json_string(out, dead.key.data, dead.key.length);
-        }
+        ls_json_put_text(out, "account", dead.account);
+        ls_json_put_text(out, "key", dead.key);
         ls_buf_printf(out, ",\"attempts\":%d},\"class\":", dead.attempts);
         ls_buf_json_string(out, dead.klass.data ? dead.klass.data : "", dead.klass.length);
         ls_buf_puts(out, ",\"code\":");
